@@ -1,0 +1,2 @@
+//! The `ringhold` command.
+fn main() {}
