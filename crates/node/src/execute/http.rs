@@ -1,0 +1,348 @@
+//! Execution of HTTP requests on keys.
+
+use ringhold_store::entry::{
+    Decision, EntryRef, KIND_BYTES, Lookup, Outcome, Put, UpdateError, Value, ValueRef,
+};
+use ringhold_store::hash::KeyHash;
+use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::id::NamespaceId;
+use ringhold_types::time::Now;
+use ringhold_wire::http::decode::{Decoder, Method, Refusal, Request};
+use ringhold_wire::http::encode::{Head, names_version, problem};
+
+use crate::cells::{Access, Cells, with_room};
+use crate::output::Output;
+use crate::session::Fate;
+use crate::shard_cell::Key;
+use crate::state::NodeState;
+
+/// The bytes of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// Its head.
+    pub head: &'a [u8],
+    /// Its body.
+    pub body: &'a [u8],
+    /// Slot and hash of its key.
+    pub at: KeyHash,
+}
+
+/// A body over the limit of values: the connection closes, since the body is not read.
+#[must_use]
+pub fn too_large() -> Refusal {
+    Refusal {
+        status: 413,
+        code: "value-too-large",
+        detail: "the value is over this node's limit (--max-value)",
+        allow: None,
+        used: None,
+    }
+}
+
+/// Executes one request; what becomes of its connection.
+pub fn request<C: Cells>(
+    parts: &Parts<'_>,
+    cells: &C,
+    node: &NodeState,
+    now: Now,
+    out: &mut Output,
+) -> Fate {
+    let request = match Decoder::new().decode(parts.head) {
+        Ok(Some(request)) => request,
+        Ok(None) => return Fate::Close,
+        Err(refusal) => return refused(&refusal, node, out),
+    };
+    let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
+    let mut answer = Answer { node, fate, out };
+    if let Some(refusal) = denied(&request, node) {
+        answer.problem(&refusal);
+        return fate;
+    }
+    let key = Key { namespace: NamespaceId::DEFAULT, bytes: &request.key, at: parts.at };
+    let mut access = Access::each(cells);
+    match request.method {
+        Method::Get | Method::Head => read(&request, key, &access, now, &mut answer),
+        Method::Put => put(&request, key, parts.body, &mut access, now, &mut answer),
+        Method::Delete => delete(&request, key, &mut access, now, &mut answer),
+    }
+    fate
+}
+
+/// Answers a request that could not be decoded.
+pub fn refused(refusal: &Refusal, node: &NodeState, out: &mut Output) -> Fate {
+    let fate = if refusal.used.is_some() { Fate::Open } else { Fate::Close };
+    Answer { node, fate, out }.problem(refusal);
+    fate
+}
+
+/// Why a request may not be served to whom sent it, if so.
+fn denied(request: &Request<'_>, node: &NodeState) -> Option<Refusal> {
+    let deny =
+        |status, code, detail| Some(Refusal { status, code, detail, allow: None, used: Some(0) });
+    if !request.host.is_none_or(|host| is_our_name(host, node)) {
+        return deny(
+            403,
+            "foreign-host",
+            "address this node by an IP address, localhost or a configured name",
+        );
+    }
+    if request.origin.is_some() {
+        return deny(403, "foreign-origin", "pages of other sites may not use this node");
+    }
+    if node.passwords.are_required() {
+        let token = request.authorization.and_then(|field| field.split_at_checked(7));
+        let is_right = token.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case(b"bearer ") && node.passwords.accept(token.trim_ascii())
+        });
+        if !is_right {
+            return deny(401, "unauthorized", "send the password as Authorization: Bearer");
+        }
+    }
+    None
+}
+
+/// Whether a `Host` is an IP address, `localhost` or a configured name; anything else may be a name that a foreign
+/// page had pointed at this machine (DNS rebinding).
+fn is_our_name(host: &[u8], node: &NodeState) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    if let Some(literal) = host.strip_prefix('[') {
+        return literal
+            .split_once(']')
+            .is_some_and(|(ip, _)| ip.parse::<std::net::Ipv6Addr>().is_ok());
+    }
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::Ipv4Addr>().is_ok()
+        || node.server_names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+struct Answer<'a> {
+    node: &'a NodeState,
+    fate: Fate,
+    out: &'a mut Output,
+}
+
+impl Answer<'_> {
+    /// Begins an answer with what every answer carries.
+    fn head(&mut self, status: u16) -> Head<'_> {
+        let mut head = Head::new(&mut self.out.bytes, status);
+        head.field("ringhold-node", self.node.name.as_bytes());
+        head.field("ringhold-map", b"1");
+        if self.fate == Fate::Close {
+            head.field("connection", b"close");
+        }
+        head
+    }
+
+    fn problem(&mut self, refusal: &Refusal) {
+        let body = problem(refusal.status, refusal.code, refusal.detail, &self.node.name);
+        let mut head = self.head(refusal.status);
+        if let Some(allow) = refusal.allow {
+            head.field("allow", allow.as_bytes());
+        }
+        if refusal.status == 401 {
+            head.field("www-authenticate", b"Bearer");
+        }
+        if refusal.status == 503 {
+            head.field("retry-after", b"1");
+        }
+        head.field("content-type", b"application/problem+json");
+        head.number("content-length", wide(body.len())).end();
+        self.out.bytes.extend_from_slice(body.as_bytes());
+    }
+
+    fn simple_problem(&mut self, status: u16, code: &'static str, detail: &'static str) {
+        self.problem(&Refusal { status, code, detail, allow: None, used: Some(0) });
+    }
+
+    fn failed(&mut self, error: UpdateError) {
+        match error {
+            UpdateError::Full { retry: true } | UpdateError::NeedRoom { .. } => {
+                self.simple_problem(
+                    503,
+                    "no-room-now",
+                    "there is no room at the moment, try again",
+                );
+            }
+            UpdateError::Full { retry: false } => {
+                self.simple_problem(507, "no-room", "there is no room and nothing may be evicted");
+            }
+            UpdateError::TooLarge { .. } => self.problem(&too_large()),
+            UpdateError::KeyTooLong { .. } => {
+                self.simple_problem(413, "key-too-long", "a key has at most 65535 bytes");
+            }
+        }
+    }
+
+    /// The current version of an entry whose precondition failed.
+    fn precondition_failed(&mut self, version: Option<Version>) {
+        let detail = "the entry is not as the request's precondition says";
+        let body = problem(412, "precondition-failed", detail, &self.node.name);
+        let mut head = self.head(412);
+        if let Some(Version(version)) = version {
+            head.etag(version);
+        }
+        head.field("content-type", b"application/problem+json");
+        head.number("content-length", wide(body.len())).end();
+        self.out.bytes.extend_from_slice(body.as_bytes());
+    }
+
+    fn value(&mut self, entry: &EntryRef<'_>, now: Now, is_head: bool) {
+        let value = entry.value();
+        let ttl = entry.deadlines().hard.map(|hard| hard.remaining(now.unix()).as_secs());
+        let mut head = self.head(200);
+        head.number("content-length", wide(value.len()));
+        head.field("content-type", b"application/octet-stream");
+        head.etag(entry.version().0);
+        if let Some(ttl) = ttl {
+            head.field("cache-control", format!("max-age={ttl}").as_bytes());
+            head.field("cache-status", format!("ringhold; hit; ttl={ttl}").as_bytes());
+        } else {
+            head.field("cache-status", b"ringhold; hit");
+        }
+        head.field("x-content-type-options", b"nosniff");
+        head.field("content-security-policy", b"sandbox");
+        head.end();
+        if is_head {
+            return;
+        }
+        match value {
+            ValueRef::Bytes(bytes) => self.out.bytes.extend_from_slice(bytes),
+            ValueRef::Large(large) => self.out.insert(large, 0, large.len()),
+        }
+    }
+
+    fn not_modified(&mut self, Version(version): Version) {
+        self.head(304).etag(version).field("cache-status", b"ringhold; hit").end();
+    }
+
+    fn missing(&mut self, is_head: bool) {
+        let body = problem(404, "no-such-key", "no entry has this key", &self.node.name);
+        let mut head = self.head(404);
+        head.field("cache-status", b"ringhold; fwd=miss");
+        head.field("content-type", b"application/problem+json");
+        head.number("content-length", wide(body.len())).end();
+        if !is_head {
+            self.out.bytes.extend_from_slice(body.as_bytes());
+        }
+    }
+}
+
+fn read<C: Cells>(
+    request: &Request<'_>,
+    key: Key<'_>,
+    access: &Access<'_, C>,
+    now: Now,
+    answer: &mut Answer<'_>,
+) {
+    let is_head = request.method == Method::Head;
+    let is_expired = access.read(key.at.slot, |cell| match cell.lookup(key, now) {
+        Lookup::Hit(entry) => {
+            let version = entry.version();
+            if !request.if_match.is_none_or(|list| names_version(list, version.0)) {
+                answer.precondition_failed(Some(version));
+            } else if request.if_none_match.is_some_and(|list| names_version(list, version.0)) {
+                answer.not_modified(version);
+            } else {
+                answer.value(&entry, now, is_head);
+            }
+            false
+        }
+        Lookup::Miss => {
+            answer.missing(is_head);
+            false
+        }
+        Lookup::Expired => true,
+    });
+    if is_expired {
+        access.cells().write(access.cells().shard_of(key.at.slot)).reap(key, now);
+        answer.missing(is_head);
+    }
+}
+
+/// Whether a write's preconditions hold for the entry that is there (RFC 9110, 13.2.2).
+fn holds(request: &Request<'_>, old: Option<Version>) -> bool {
+    let names = |list, old: Option<Version>| {
+        old.is_some_and(|Version(version)| names_version(list, version))
+    };
+    request.if_match.is_none_or(|list| names(list, old))
+        && !request.if_none_match.is_some_and(|list| names(list, old))
+}
+
+fn put<C: Cells>(
+    request: &Request<'_>,
+    key: Key<'_>,
+    body: &[u8],
+    access: &mut Access<'_, C>,
+    now: Now,
+    answer: &mut Answer<'_>,
+) {
+    let hard = match request.ttl {
+        Some(ttl) => Some(now.unix().after(ttl)),
+        None => answer.node.default_deadline(key.namespace, now),
+    };
+    let mut before = None;
+    let outcome = access.write(key.at.slot, |cell, cells| {
+        let mut large = cell.large(key, body, now, cells)?;
+        with_room(cells, cell, now, |cell| {
+            cell.update(key, now, |old| {
+                before = old.map(|entry| entry.version());
+                if !holds(request, before) {
+                    return Decision::Keep;
+                }
+                Decision::Put(Put {
+                    value: if large.is_some() {
+                        Value::Large(&mut large)
+                    } else {
+                        Value::Bytes(body)
+                    },
+                    kind: KIND_BYTES,
+                    deadlines: Deadlines { hard, soft: None },
+                    client_flags: 0,
+                    content_type: ContentTypeId::NONE,
+                })
+            })
+        })
+    });
+    match outcome {
+        Ok(Outcome::Put { version: Version(version), created: true }) => {
+            answer.head(201).etag(version).number("content-length", 0).end();
+        }
+        Ok(Outcome::Put { version: Version(version), created: false }) => {
+            answer.head(204).etag(version).end();
+        }
+        Ok(Outcome::Kept | Outcome::Touched | Outcome::Deleted) => {
+            answer.precondition_failed(before);
+        }
+        Err(error) => answer.failed(error),
+    }
+}
+
+fn delete<C: Cells>(
+    request: &Request<'_>,
+    key: Key<'_>,
+    access: &mut Access<'_, C>,
+    now: Now,
+    answer: &mut Answer<'_>,
+) {
+    let mut before = None;
+    let mut is_refused = false;
+    let outcome = access.write(key.at.slot, |cell, _| {
+        cell.update(key, now, |old| {
+            before = old.map(|entry| entry.version());
+            is_refused = !holds(request, before);
+            if is_refused { Decision::Keep } else { Decision::Delete }
+        })
+    });
+    match outcome {
+        Ok(_) if is_refused => answer.precondition_failed(before),
+        Ok(Outcome::Deleted) => answer.head(204).end(),
+        Ok(_) if request.is_strict => answer.missing(false),
+        Ok(_) => answer.head(204).end(),
+        Err(error) => answer.failed(error),
+    }
+}
+
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,18 @@
+//! One whole Ringhold node as deterministic state machines: each is given the time and an input, and hands back
+//! everything it wants done.
+//!
+//! [`shard_cell::ShardCell`] is one shard of memory with the order of its slots; [`session::Session`] is a client
+//! connection's protocol state; [`turn::Turn`] carries the requests of many connections through both, three
+//! passes at a time. This crate knows nothing of sockets, threads, clocks and files: the edge reads, locks and
+//! writes, the simulator does the same without devices.
+
+pub mod args;
+pub mod auth;
+pub mod cells;
+pub mod execute;
+pub mod number;
+pub mod output;
+pub mod session;
+pub mod shard_cell;
+pub mod state;
+pub mod turn;

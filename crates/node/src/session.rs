@@ -1,0 +1,83 @@
+//! A client connection's protocol state: what was agreed, and what was received but not executed.
+
+pub mod http;
+pub mod resp;
+
+use ringhold_wire::http::decode::Decoder as HttpDecoder;
+use ringhold_wire::resp::decode::Decoder as RespDecoder;
+
+use crate::session::http::HttpSession;
+use crate::session::resp::RespSession;
+
+/// What becomes of a connection once its answers have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays.
+    Open,
+    /// It is closed: the client asked for it, or sent what cannot be understood.
+    Close,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Session {
+    /// What its client speaks.
+    pub(crate) speaks: Speaks,
+    /// Bytes that were received and belong to no executed request.
+    pub(crate) leftover: Vec<u8>,
+    /// What becomes of the connection.
+    pub(crate) fate: Fate,
+    /// Whether the leftover may hold a whole request (execution stopped because of the length of the answers).
+    pub(crate) has_work: bool,
+}
+
+/// The protocol of a connection.
+#[derive(Debug)]
+pub(crate) enum Speaks {
+    Resp(RespSession),
+    Http(HttpSession),
+}
+
+impl Session {
+    /// A session that speaks RESP.
+    #[must_use]
+    pub fn resp(client_id: u64, is_password_required: bool) -> Self {
+        Self::new(Speaks::Resp(RespSession::new(client_id, is_password_required)))
+    }
+
+    /// A session that speaks HTTP.
+    #[must_use]
+    pub fn http() -> Self {
+        Self::new(Speaks::Http(HttpSession { decoder: HttpDecoder::new(), is_continued: false }))
+    }
+
+    fn new(speaks: Speaks) -> Self {
+        Self { speaks, leftover: Vec::new(), fate: Fate::Open, has_work: false }
+    }
+
+    /// Has the decoder begin again with the first unexecuted byte.
+    pub(crate) fn forget_progress(&mut self) {
+        match &mut self.speaks {
+            Speaks::Resp(resp) => resp.decoder = RespDecoder::new(),
+            Speaks::Http(http) => http.decoder = HttpDecoder::new(),
+        }
+    }
+
+    /// What becomes of the connection once its answers have left.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        self.fate
+    }
+
+    /// Whether requests may wait that were received and not executed.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.has_work
+    }
+
+    /// Whether no part of a request has been received.
+    #[must_use]
+    pub fn is_between_requests(&self) -> bool {
+        self.leftover.is_empty()
+    }
+}

@@ -1,0 +1,199 @@
+//! One shard of memory with the state of its slots, so that data and its order can never part.
+//!
+//! A [`ShardCell`] executes what is asked of its keys and stamps every change with the slot's next version. It is
+//! `&mut self` for changes and `&self` for look-ups; the edge puts a lock around it, the simulator nothing.
+//!
+//! Invariant: the version of a slot never decreases.
+
+use std::sync::Arc;
+
+use ringhold_store::budget::{Budget, Geometry};
+use ringhold_store::entry::{Change, Decision, EntryRef, Log, Lookup, Outcome, UpdateError};
+use ringhold_store::hash::KeyHash;
+use ringhold_store::large::LargeWriter;
+use ringhold_store::shard::{Shard, Tick};
+use ringhold_types::entry::Version;
+use ringhold_types::id::NamespaceId;
+use ringhold_types::slot::{SLOTS, Slot};
+use ringhold_types::time::Now;
+
+use crate::cells::{Cells, with_room};
+
+/// A key with what is computed from it once per request.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// The namespace it is in.
+    pub namespace: NamespaceId,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Its slot and hash.
+    pub at: KeyHash,
+}
+
+/// One shard and its slots.
+#[derive(Debug)]
+pub struct ShardCell {
+    shard: Shard,
+    log: CellLog,
+}
+
+/// The order of the changes of one shard's slots.
+#[derive(Debug)]
+struct CellLog {
+    /// The slot's clock at the present call, in microseconds since 1970.
+    micros: u64,
+    /// The last version of each slot of this shard; index: slot number / shards.
+    versions: Box<[Version]>,
+    /// The number of shards, as a power of two.
+    shards_log2: u32,
+    removed: Removed,
+}
+
+/// Entries that left a shard other than by a client's wish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Entries whose time was over.
+    pub expired: u64,
+    /// Entries that had to make room.
+    pub evicted: u64,
+}
+
+impl Log for CellLog {
+    #[inline]
+    fn append(&mut self, _namespace: NamespaceId, slot: Slot, change: Change<'_>) -> Version {
+        let last = &mut self.versions[slot.index() >> self.shards_log2];
+        if !matches!(change, Change::Touch { .. }) {
+            *last = last.next(self.micros);
+        }
+        let version = *last;
+        match &change {
+            Change::Expire { .. } => self.removed.expired += 1,
+            Change::Evict { .. } => self.removed.evicted += 1,
+            Change::Put { .. } | Change::Touch { .. } | Change::Delete { .. } | Change::Clear => {}
+        }
+        version
+    }
+
+    #[inline]
+    fn may_remove(&self, _slot: Slot) -> bool {
+        // A node alone is the serving primary of every slot and has nobody to wait for.
+        true
+    }
+}
+
+impl ShardCell {
+    /// Shard `idx` of a node whose engine has this geometry, with nothing in it.
+    #[must_use]
+    pub fn new(idx: usize, geometry: &Geometry, budget: &Arc<Budget>) -> Self {
+        let slots = usize::from(SLOTS) / geometry.shards;
+        Self {
+            shard: Shard::new(idx, geometry, Arc::clone(budget)),
+            log: CellLog {
+                micros: 0,
+                versions: vec![Version::default(); slots].into_boxed_slice(),
+                shards_log2: geometry.shards.trailing_zeros(),
+                removed: Removed::default(),
+            },
+        }
+    }
+
+    /// The engine's part, for look-ups, scans and statistics.
+    #[inline]
+    #[must_use]
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// The engine's part, for settings that change nothing in the order (quotas, limits).
+    pub fn shard_mut(&mut self) -> &mut Shard {
+        &mut self.shard
+    }
+
+    /// What left this shard on its own since the start.
+    #[must_use]
+    pub fn removed(&self) -> Removed {
+        self.log.removed
+    }
+
+    /// Looks `key` up and counts a hit for its place in memory.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, key: Key<'_>, now: Now) -> Lookup<'_> {
+        self.shard.lookup(key.namespace, key.bytes, key.at, now.unix())
+    }
+
+    /// Looks `key` up as one who only wants to know: no hit is counted.
+    #[inline]
+    #[must_use]
+    pub fn peek(&self, key: Key<'_>, now: Now) -> Lookup<'_> {
+        self.shard.peek(key.namespace, key.bytes, key.at, now.unix())
+    }
+
+    /// Reads and changes `key` in one step; see [`Shard::update`].
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]: no room, or over a limit.
+    #[inline]
+    pub fn update<'v>(
+        &mut self,
+        key: Key<'_>,
+        now: Now,
+        decide: impl FnOnce(Option<EntryRef<'_>>) -> Decision<'v>,
+    ) -> Result<Outcome, UpdateError> {
+        self.log.micros = now.unix_micros;
+        self.shard.update(key.namespace, key.bytes, key.at, now.unix(), &mut self.log, decide)
+    }
+
+    /// Pages with `value` in them, if it is too long for the log; `None` if it is not.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]: no room, or over the limit.
+    pub fn large<C: Cells>(
+        &mut self,
+        key: Key<'_>,
+        value: &[u8],
+        now: Now,
+        cells: &C,
+    ) -> Result<Option<LargeWriter>, UpdateError> {
+        if !self.shard.is_large(key.bytes.len(), value.len()) {
+            return Ok(None);
+        }
+        let mut writer = with_room(cells, self, now, |cell| {
+            cell.log.micros = now.unix_micros;
+            cell.shard.begin_large(key.namespace, value.len(), now.unix(), &mut cell.log)
+        })?;
+        writer.write(value);
+        Ok(Some(writer))
+    }
+
+    /// Removes `key` if its time is over, so that "expired" is an operation in the slot's order before anybody is
+    /// told of it.
+    pub fn reap(&mut self, key: Key<'_>, now: Now) {
+        let kept = self.update(key, now, |_| Decision::Keep);
+        debug_assert!(kept.is_ok(), "keeping needs no room");
+    }
+
+    /// Makes room by evicting one segment, for this shard or another.
+    pub fn evict_one(&mut self, now: Now) {
+        self.log.micros = now.unix_micros;
+        self.shard.evict_one(now.unix(), &mut self.log);
+    }
+
+    /// Reclaims what expired and what is detached; bounded by `items_max`. To be called every 100 ms, and again at
+    /// once while it says that more is left.
+    pub fn tick(&mut self, now: Now, items_max: usize) -> Tick {
+        self.log.micros = now.unix_micros;
+        self.shard.tick(now.unix(), &mut self.log, items_max)
+    }
+
+    /// Checks what must always hold.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn check_invariants(&self) {
+        self.shard.check_invariants();
+    }
+}

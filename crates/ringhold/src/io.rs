@@ -1,0 +1,7 @@
+//! The sockets: listeners and workers.
+
+mod connection;
+pub(crate) mod listen;
+pub(crate) mod mailbox;
+mod socket;
+pub(crate) mod worker_loop;

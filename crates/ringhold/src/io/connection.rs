@@ -1,0 +1,259 @@
+//! One client connection of a worker: its socket, its session, and what could not be sent yet.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use ringhold_node::output::{Insert, Output};
+use ringhold_node::session::Session;
+use ringhold_store::large::Large;
+use ringhold_types::time::Instant;
+
+/// The most slices that one write hands to the kernel (`IOV_MAX` is 1024 on Linux).
+const SLICES_MAX: usize = 64;
+
+/// A client's socket.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => registry.register(stream, token, Interest::READABLE),
+            Self::Unix(stream) => registry.register(stream, token, Interest::READABLE),
+        }
+    }
+
+    /// Asks to be told when there is room to write again, or no longer.
+    pub(crate) fn want_writable(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        is_wanted: bool,
+    ) -> io::Result<()> {
+        let interest =
+            if is_wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        match self {
+            Self::Tcp(stream) => registry.reregister(stream, token, interest),
+            Self::Unix(stream) => registry.reregister(stream, token, interest),
+        }
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => registry.deregister(stream),
+            Self::Unix(stream) => registry.deregister(stream),
+        }
+    }
+
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(buffer),
+            Self::Unix(stream) => stream.write(buffer),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) => stream.write_vectored(slices),
+        }
+    }
+}
+
+/// Something that waits to be sent.
+#[derive(Debug)]
+enum Unsent {
+    Bytes { bytes: Vec<u8>, sent: usize },
+    Large { value: Arc<Large>, at: usize, end: usize },
+}
+
+/// One client connection.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts about the socket, in any combination")]
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) session: Session,
+    /// What could not be sent, oldest first. While it is not empty nothing more is read: a client that never
+    /// reads its answers is not listened to either.
+    unsent: VecDeque<Unsent>,
+    /// Whether the kernel may hold more bytes for us: edge-triggered readiness is told only once.
+    pub(crate) is_readable: bool,
+    /// Whether it is in the queue of connections to look at.
+    pub(crate) is_queued: bool,
+    /// Whether writability was asked for.
+    is_waiting_to_write: bool,
+    /// Whether the client has shut its side down: nothing more will come.
+    pub(crate) is_read_closed: bool,
+    /// When bytes last came or went.
+    pub(crate) active: Instant,
+}
+
+/// What a flush left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Everything is with the kernel.
+    All,
+    /// The kernel takes no more for now.
+    Blocked,
+    /// The connection is broken.
+    Broken,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, session: Session, now: Instant) -> Self {
+        Self {
+            stream,
+            session,
+            unsent: VecDeque::new(),
+            is_readable: true,
+            is_queued: false,
+            is_waiting_to_write: false,
+            is_read_closed: false,
+            active: now,
+        }
+    }
+
+    /// Whether answers wait to be sent.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends `output.bytes[from..to]` with the large values in between, and keeps what does not go.
+    pub(crate) fn send(
+        &mut self,
+        output: &Output,
+        from: usize,
+        to: usize,
+        inserts: &[Insert],
+    ) -> Flushed {
+        if self.unsent.is_empty() && inserts.is_empty() {
+            let bytes = &output.bytes[from..to];
+            return match self.stream.write(bytes) {
+                Ok(sent) if sent == bytes.len() => Flushed::All,
+                Ok(sent) => {
+                    self.keep_bytes(&bytes[sent..]);
+                    Flushed::Blocked
+                }
+                Err(error) if is_later(&error) => {
+                    self.keep_bytes(bytes);
+                    Flushed::Blocked
+                }
+                Err(_) => Flushed::Broken,
+            };
+        }
+        let mut at = from;
+        for insert in inserts {
+            self.keep_bytes(&output.bytes[at..insert.at]);
+            self.unsent.push_back(Unsent::Large {
+                value: Arc::clone(&insert.value),
+                at: insert.start,
+                end: insert.start + insert.len,
+            });
+            at = insert.at;
+        }
+        self.keep_bytes(&output.bytes[at..to]);
+        self.flush()
+    }
+
+    fn keep_bytes(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(Unsent::Bytes { bytes: last, .. }) = self.unsent.back_mut() {
+            last.extend_from_slice(bytes);
+        } else {
+            self.unsent.push_back(Unsent::Bytes { bytes: bytes.to_vec(), sent: 0 });
+        }
+    }
+
+    /// Sends what was kept, as far as the kernel takes it.
+    pub(crate) fn flush(&mut self) -> Flushed {
+        while !self.unsent.is_empty() {
+            let mut slices: [IoSlice<'_>; SLICES_MAX] = [IoSlice::new(&[]); SLICES_MAX];
+            let count = gather(&self.unsent, &mut slices);
+            match self.stream.write_vectored(&slices[..count]) {
+                Ok(sent) => self.sent(sent),
+                Err(error) if is_later(&error) => return Flushed::Blocked,
+                Err(_) => return Flushed::Broken,
+            }
+        }
+        Flushed::All
+    }
+
+    fn sent(&mut self, mut count: usize) {
+        while count > 0 {
+            let Some(first) = self.unsent.front_mut() else { return };
+            let left = match first {
+                Unsent::Bytes { bytes, sent } => bytes.len() - *sent,
+                Unsent::Large { at, end, .. } => *end - *at,
+            };
+            let taken = left.min(count);
+            count -= taken;
+            if taken == left {
+                self.unsent.pop_front();
+                continue;
+            }
+            match first {
+                Unsent::Bytes { sent, .. } => *sent += taken,
+                Unsent::Large { at, .. } => *at += taken,
+            }
+        }
+    }
+
+    /// Keeps the poll's interest in step with whether answers wait.
+    pub(crate) fn update_interest(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let is_wanted = self.is_blocked();
+        if is_wanted != self.is_waiting_to_write {
+            self.is_waiting_to_write = is_wanted;
+            self.stream.want_writable(registry, token, is_wanted)?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills `slices` with the first bytes that wait; how many slices there are.
+fn gather<'a>(unsent: &'a VecDeque<Unsent>, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+    let mut count = 0;
+    for part in unsent {
+        match part {
+            Unsent::Bytes { bytes, sent } => {
+                slices[count] = IoSlice::new(&bytes[*sent..]);
+                count += 1;
+            }
+            Unsent::Large { value, at, end } => {
+                let mut at = *at;
+                while at < *end && count < SLICES_MAX {
+                    let chunk = value.chunk_at(at);
+                    let chunk = &chunk[..chunk.len().min(*end - at)];
+                    at += chunk.len();
+                    slices[count] = IoSlice::new(chunk);
+                    count += 1;
+                }
+            }
+        }
+        if count == SLICES_MAX {
+            break;
+        }
+    }
+    count
+}
+
+/// Whether the system only says "not now".
+pub(crate) fn is_later(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

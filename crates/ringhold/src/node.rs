@@ -1,0 +1,228 @@
+//! A node in this process: starting it, and stopping it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::Poll;
+use ringhold_node::auth::{Passwords, PasswordsError};
+use ringhold_node::shard_cell::ShardCell;
+use ringhold_node::state::NodeState;
+use ringhold_store::budget::{Budget, ConfigError, EngineConfig, Geometry};
+use ringhold_store::hash::HashSeed;
+
+use crate::io::listen::{Bound, ListenError, Listener, bind};
+use crate::io::mailbox::{Mail, Mailbox};
+use crate::io::worker_loop::{Speaks, Worker};
+use crate::settings::{ListenAddress, Settings, SettingsError};
+use crate::shards::Shards;
+use crate::shared::{Shared, Timeouts};
+
+/// How long a request may stand half received, or an answer unread, before its connection is closed.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    http: Vec<ListenAddress>,
+    resp: Vec<ListenAddress>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// Why a node did not start. Nothing of it is left running.
+#[derive(Debug)]
+pub enum StartError {
+    /// A setting is not valid.
+    Settings(SettingsError),
+    /// The memory cannot be divided as set.
+    Memory(ConfigError),
+    /// An address cannot be listened on.
+    Listen(ListenError),
+    /// The password file cannot be read.
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The password file's content cannot be used.
+    Passwords {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PasswordsError,
+    },
+    /// The system refused a thread, an event queue or random bytes.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settings(error) => error.fmt(f),
+            Self::Memory(error) => write!(f, "memory: {error}"),
+            Self::Listen(error) => error.fmt(f),
+            Self::PasswordFile { path, source } => {
+                write!(f, "the password file {} cannot be read: {source}", path.display())
+            }
+            Self::Passwords { path, source } => {
+                write!(f, "the password file {} is not valid: {source}", path.display())
+            }
+            Self::System(error) => write!(f, "the system refused what a node needs: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Node {
+    /// Starts a node with these settings; when it returns, clients are served.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: a setting, an address or the system stands against it.
+    pub fn start(settings: &Settings) -> Result<Self, StartError> {
+        settings.check().map_err(StartError::Settings)?;
+        let passwords = read_passwords(settings.password_file.as_deref())?;
+        let geometry = Geometry::new(&EngineConfig {
+            limit: settings.memory,
+            cores: settings.threads,
+            value_len_max: settings.value_len_max,
+        })
+        .map_err(StartError::Memory)?;
+        let http = bind_all(&settings.http, settings.threads)?;
+        let resp = bind_all(&settings.resp, settings.threads)?;
+        let budget = Budget::new(&geometry);
+        let seed = HashSeed::new(random_u64().map_err(StartError::System)?);
+        let cells =
+            (0..geometry.shards).map(|idx| ShardCell::new(idx, &geometry, &budget)).collect();
+        let shared = Arc::new(Shared {
+            shards: Shards::new(cells),
+            node: NodeState {
+                name: settings.node.clone(),
+                hash_seed: seed,
+                geometry,
+                passwords,
+                server_names: settings.server_names.clone(),
+                disabled_commands: settings.disabled_commands.clone(),
+                default_ttl: None,
+            },
+            timeouts: Timeouts { idle: settings.idle_timeout, stall: STALL_TIMEOUT },
+            workers: settings.threads,
+            connections_max: settings.connections_max,
+            connections: AtomicUsize::new(0),
+            client_id_next: AtomicU64::new(1),
+        });
+        Self::run(http, resp, &shared).map_err(StartError::System)
+    }
+
+    fn run(http: Vec<Bound>, resp: Vec<Bound>, shared: &Arc<Shared>) -> io::Result<Self> {
+        let addresses = |all: &[Bound]| all.iter().map(|bound| bound.address.clone()).collect();
+        let mut node = Self {
+            http: addresses(&http),
+            resp: addresses(&resp),
+            mailboxes: Vec::new(),
+            workers: Vec::new(),
+        };
+        let mut listeners: Vec<Vec<(Listener, Speaks)>> =
+            (0..shared.workers).map(|_| Vec::new()).collect();
+        for (speaks, all) in [(Speaks::Http, http), (Speaks::Resp, resp)] {
+            for bound in all {
+                for (idx, socket) in bound.sockets.into_iter().enumerate() {
+                    listeners[idx].push((socket, speaks));
+                }
+            }
+        }
+        for (idx, listeners) in listeners.into_iter().enumerate() {
+            let poll = Poll::new()?;
+            let mailbox = Arc::new(Mailbox::new(&poll)?);
+            let worker =
+                Worker::new(idx, poll, listeners, Arc::clone(&mailbox), Arc::clone(shared))?;
+            let thread = std::thread::Builder::new().name(format!("worker-{idx}"));
+            node.workers.push(thread.spawn(move || worker.run())?);
+            node.mailboxes.push(mailbox);
+        }
+        Ok(node)
+    }
+
+    /// Where HTTP is served, with the ports that were really taken.
+    #[must_use]
+    pub fn http(&self) -> &[ListenAddress] {
+        &self.http
+    }
+
+    /// Where RESP is served, with the ports that were really taken.
+    #[must_use]
+    pub fn resp(&self) -> &[ListenAddress] {
+        &self.resp
+    }
+
+    /// Stops: nobody new is let in, requests under way are answered, idle connections are closed. Waits until the last
+    /// client is gone.
+    ///
+    /// # Panics
+    ///
+    /// When a worker has panicked before.
+    pub fn stop(mut self) {
+        self.drain();
+        for worker in self.workers.drain(..) {
+            assert!(worker.join().is_ok(), "workers do not panic");
+        }
+    }
+
+    /// Begins to stop, without waiting.
+    pub fn drain(&self) {
+        for mailbox in &self.mailboxes {
+            // A full mailbox has a Drain in it: no other letter exists.
+            let _is_taken = mailbox.put(Mail::Drain);
+        }
+    }
+
+    /// Whether every worker has ended.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.workers.iter().all(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.drain();
+        for address in self.http.iter().chain(&self.resp) {
+            if let ListenAddress::Unix(path) = address {
+                drop(std::fs::remove_file(path));
+            }
+        }
+    }
+}
+
+fn bind_all(addresses: &[ListenAddress], workers: usize) -> Result<Vec<Bound>, StartError> {
+    addresses
+        .iter()
+        .map(|address| bind(address, workers))
+        .collect::<Result<_, _>>()
+        .map_err(StartError::Listen)
+}
+
+fn read_passwords(path: Option<&Path>) -> Result<Passwords, StartError> {
+    let Some(path) = path else { return Ok(Passwords::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| StartError::PasswordFile { path: path.to_owned(), source })?;
+    Passwords::parse(&text)
+        .map_err(|source| StartError::Passwords { path: path.to_owned(), source })
+}
+
+/// A secret from the system.
+fn random_u64() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    let len = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    if len != bytes.len() {
+        return Err(io::Error::other("the system gave too few random bytes"));
+    }
+    Ok(u64::from_le_bytes(bytes))
+}

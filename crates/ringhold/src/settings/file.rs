@@ -1,0 +1,95 @@
+//! The configuration file: TOML, one key per setting, named as on the command line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What a configuration file may say; everything is optional.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SettingsFile {
+    /// `node`: the node's name.
+    pub node: Option<String>,
+    /// `http`: addresses, a list.
+    pub http: Option<Vec<String>>,
+    /// `resp`: addresses, a list.
+    pub resp: Option<Vec<String>>,
+    /// `memory`: an amount, as `"1GiB"`.
+    pub memory: Option<String>,
+    /// `max-value`: an amount.
+    pub max_value: Option<String>,
+    /// `threads`: a number.
+    pub threads: Option<usize>,
+    /// `password-file`: a path.
+    pub password_file: Option<PathBuf>,
+    /// `insecure`: true or false.
+    pub insecure: Option<bool>,
+    /// `disable-command`: names, a list.
+    pub disable_command: Option<Vec<String>>,
+    /// `server-name`: names, a list.
+    pub server_name: Option<Vec<String>>,
+    /// `max-connections`: a number.
+    pub max_connections: Option<usize>,
+    /// `idle-timeout`: seconds.
+    pub idle_timeout: Option<u64>,
+    /// `drain-timeout`: seconds.
+    pub drain_timeout: Option<u64>,
+}
+
+/// A configuration file that cannot be used; the message names the file, the line, the key and what is
+/// valid.
+#[derive(Debug)]
+pub enum FileError {
+    /// The file could not be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no valid configuration.
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, key, reason and the valid keys, as the parser words them.
+        reason: String,
+    },
+}
+
+impl SettingsFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Unreadable`] when it cannot be read, [`FileError::Invalid`] when it is not TOML or has a key
+    /// or a type that no setting has.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| FileError::Invalid {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, source } => {
+                write!(f, "the configuration file {} cannot be read: {source}", path.display())
+            }
+            Self::Invalid { path, reason } => {
+                write!(
+                    f,
+                    "the configuration file {} is not valid: {}",
+                    path.display(),
+                    reason.trim_end()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for FileError {}

@@ -1,0 +1,143 @@
+//! HTTP over a socket.
+
+use crate::{Client, start};
+use ringhold::Node;
+
+/// Sends a request without a body; status and body of the answer, and the answer's head.
+#[track_caller]
+fn ask(client: &mut Client, line: &str, fields: &str, body: &str) -> (u16, String, String) {
+    let len = body.len();
+    client.send(format!(
+        "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n{fields}\r\n{body}"
+    ));
+    let (head, body) = client.answer();
+    let status = head[9..12].parse().expect("a status");
+    (status, String::from_utf8(body).expect("text"), head)
+}
+
+fn etag(head: &str) -> String {
+    head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an ETag").to_owned()
+}
+
+#[test]
+fn keys_are_set_read_and_deleted() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let (status, body, head) = ask(&mut client, "GET /v1/keys/a%2Fb", "", "");
+    assert_eq!(status, 404);
+    assert!(
+        body.contains("\"code\":\"no-such-key\"")
+            && head.contains("cache-status: ringhold; fwd=miss")
+    );
+    let (status, _, created) = ask(&mut client, "PUT /v1/keys/a%2Fb?ttl=100s", "", "value");
+    assert_eq!(status, 201);
+    let (status, body, head) = ask(&mut client, "GET /v1/keys/a%2Fb", "", "");
+    assert_eq!((status, body.as_str()), (200, "value"));
+    assert_eq!(etag(&head), etag(&created));
+    for field in [
+        "ringhold-node: test-7380",
+        "x-content-type-options: nosniff",
+        "content-security-policy: sandbox",
+    ] {
+        assert!(head.contains(field), "{field} in {head}");
+    }
+    assert!(
+        head.contains("cache-control: max-age=99") || head.contains("cache-control: max-age=100"),
+        "{head}"
+    );
+    assert_eq!(ask(&mut client, "PUT /v1/keys/a%2Fb", "", "other").0, 204);
+    assert_eq!(ask(&mut client, "DELETE /v1/keys/a%2Fb", "", "").0, 204);
+    assert_eq!(ask(&mut client, "DELETE /v1/keys/a%2Fb", "", "").0, 204);
+    assert_eq!(ask(&mut client, "DELETE /v1/keys/a%2Fb?strict=true", "", "").0, 404);
+    assert_eq!(ask(&mut client, "GET /nothing", "", "").0, 404);
+    assert_eq!(ask(&mut client, "POST /v1/keys/k", "", "").0, 405);
+    node.stop();
+}
+
+#[test]
+fn preconditions_decide_as_rfc_9110_says() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "PUT /v1/keys/k", "If-Match: *\r\n", "a").0, 412);
+    let (status, _, head) = ask(&mut client, "PUT /v1/keys/k", "If-None-Match: *\r\n", "a");
+    assert_eq!(status, 201);
+    let first = etag(&head);
+    let (status, _, head) = ask(&mut client, "PUT /v1/keys/k", "If-None-Match: *\r\n", "b");
+    assert_eq!((status, etag(&head)), (412, first.clone()));
+    let (status, _, head) =
+        ask(&mut client, "PUT /v1/keys/k", &format!("If-Match: {first}\r\n"), "b");
+    assert_eq!(status, 204);
+    let second = etag(&head);
+    assert_ne!(first, second);
+    assert_eq!(ask(&mut client, "DELETE /v1/keys/k", &format!("If-Match: {first}\r\n"), "").0, 412);
+    let (status, body, _) =
+        ask(&mut client, "GET /v1/keys/k", &format!("If-None-Match: {second}\r\n"), "");
+    assert_eq!((status, body.as_str()), (304, ""));
+    assert_eq!(
+        ask(&mut client, "GET /v1/keys/k", &format!("If-None-Match: {first}\r\n"), "").0,
+        200
+    );
+    node.stop();
+}
+
+#[test]
+fn a_large_value_comes_back_byte_for_byte() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let value: Vec<u8> =
+        (0..3_000_000u32).flat_map(|number| number.to_le_bytes()).take(3_000_001).collect();
+    client.send("PUT /v1/keys/big HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3000001\r\n\r\n");
+    client.expect("HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(&value);
+    assert!(client.answer().0.starts_with("HTTP/1.1 201 "));
+    client.send("GET /v1/keys/big HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(client.answer().1 == value, "the same bytes");
+    let mut resp = Client::connect(&node.resp()[0]);
+    resp.check("STRLEN big\r\n", ":3000001\r\n");
+    client
+        .send("PUT /v1/keys/big HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n");
+    let refused = client.rest();
+    assert!(
+        refused.starts_with("HTTP/1.1 413 ") && refused.contains("connection: close"),
+        "{refused}"
+    );
+    node.stop();
+}
+
+#[test]
+fn pages_of_other_sites_are_refused() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    for (fields, status) in [
+        ("Host: localhost\r\n", 404),
+        ("Host: 127.0.0.1:7380\r\n", 404),
+        ("Host: [::1]:7380\r\n", 404),
+        ("Host: evil.example\r\n", 403),
+        ("Host: localhost\r\nOrigin: http://evil.example\r\n", 403),
+    ] {
+        client.send(format!("GET /v1/keys/k HTTP/1.1\r\n{fields}\r\n"));
+        assert!(client.answer().0.starts_with(&format!("HTTP/1.1 {status} ")), "{fields}");
+    }
+    node.stop();
+}
+
+#[test]
+fn a_smuggled_request_is_refused_and_the_connection_closed() {
+    let node = start();
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        let mut client = Client::connect(&node.http()[0]);
+        client.send(format!("PUT /v1/keys/k HTTP/1.1\r\nHost: x\r\n{fields}\r\nhello"));
+        let answer = client.rest();
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    assert_gone(&node, "k");
+    node.stop();
+}
+
+fn assert_gone(node: &Node, key: &str) {
+    let mut client = Client::connect(&node.resp()[0]);
+    client.check(&format!("EXISTS {key}\r\n"), ":0\r\n");
+}

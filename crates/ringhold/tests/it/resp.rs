@@ -1,0 +1,160 @@
+//! RESP over a socket.
+
+use crate::{Client, settings, start};
+use ringhold::Node;
+
+#[test]
+fn commands_do_what_redis_does() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    for (request, answer) in [
+        ("PING\r\n", "+PONG\r\n"),
+        ("PING hello\r\n", "$5\r\nhello\r\n"),
+        ("ECHO \"a b\"\r\n", "$3\r\na b\r\n"),
+        ("GET k\r\n", "$-1\r\n"),
+        ("SET k v\r\n", "+OK\r\n"),
+        ("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "$1\r\nv\r\n"),
+        ("SET k w NX\r\n", "$-1\r\n"),
+        ("SET k w XX GET\r\n", "$1\r\nv\r\n"),
+        ("SET k w NX XX\r\n", "-ERR syntax error\r\n"),
+        ("SET k w EX 0\r\n", "-ERR invalid expire time in 'set' command\r\n"),
+        ("SET k w EX x\r\n", "-ERR value is not an integer or out of range\r\n"),
+        ("SET k w PX 100000\r\n", "+OK\r\n"),
+        ("TTL k\r\n", ":100\r\n"),
+        ("SET k w KEEPTTL\r\n", "+OK\r\n"),
+        ("TTL k\r\n", ":100\r\n"),
+        ("PERSIST k\r\n", ":1\r\n"),
+        ("PERSIST k\r\n", ":0\r\n"),
+        ("TTL k\r\n", ":-1\r\n"),
+        ("TTL none\r\n", ":-2\r\n"),
+        ("EXPIRE k 100\r\n", ":1\r\n"),
+        ("EXPIRE none 100\r\n", ":0\r\n"),
+        ("EXPIRE k -1\r\n", ":1\r\n"),
+        ("EXISTS k k none\r\n", ":0\r\n"),
+        ("MGET a b\r\n", "*2\r\n$-1\r\n$-1\r\n"),
+        ("INCR n\r\n", ":1\r\n"),
+        ("INCRBY n 41\r\n", ":42\r\n"),
+        ("DECRBY n 2\r\n", ":40\r\n"),
+        ("STRLEN n\r\n", ":2\r\n"),
+        ("SET n 9223372036854775807\r\n", "+OK\r\n"),
+        ("INCR n\r\n", "-ERR increment or decrement would overflow\r\n"),
+        ("SET n x\r\n", "+OK\r\n"),
+        ("INCR n\r\n", "-ERR value is not an integer or out of range\r\n"),
+        ("DECRBY n -9223372036854775808\r\n", "-ERR decrement would overflow\r\n"),
+        ("SETNX n y\r\n", ":0\r\n"),
+        ("GETSET n y\r\n", "$1\r\nx\r\n"),
+        ("GETDEL n\r\n", "$1\r\ny\r\n"),
+        ("GETDEL n\r\n", "$-1\r\n"),
+        ("SETEX s 0 v\r\n", "-ERR invalid expire time in 'setex' command\r\n"),
+        ("PSETEX s 5000 v\r\n", "+OK\r\n"),
+        ("DEL s s none\r\n", ":1\r\n"),
+        ("GET\r\n", "-ERR wrong number of arguments for 'get' command\r\n"),
+        ("NOPE a b\r\n", "-ERR unknown command 'NOPE', with args beginning with: 'a' 'b' \r\n"),
+        ("CLIENT NOPE\r\n", "-ERR unknown subcommand 'NOPE'. Try CLIENT HELP.\r\n"),
+        ("CLIENT SETNAME x\r\n", "+OK\r\n"),
+        ("CLIENT GETNAME\r\n", "$1\r\nx\r\n"),
+        ("SELECT 16\r\n", "-ERR DB index is out of range\r\n"),
+        ("SET k zero\r\n", "+OK\r\n"),
+        ("SELECT 15\r\n", "+OK\r\n"),
+        ("GET k\r\n", "$-1\r\n"),
+        ("SELECT 0\r\n", "+OK\r\n"),
+        ("GET k\r\n", "$4\r\nzero\r\n"),
+        ("HELLO 4\r\n", "-NOPROTO unsupported protocol version\r\n"),
+    ] {
+        client.check(request, answer);
+    }
+    client.send("HELLO 3\r\n");
+    client.expect("%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.5\r\n$5\r\nproto\r\n:3\r\n");
+    client.send("QUIT\r\n");
+    assert!(client.rest().ends_with("+OK\r\n"));
+    node.stop();
+}
+
+#[test]
+fn a_pipeline_of_a_hundred_thousand_commands_is_answered_in_order() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let mut writer = client.stream.try_clone().expect("a second handle");
+    let commands: String = (0..100_000).map(|number| format!("ECHO {number}\r\n")).collect();
+    let sender = std::thread::Builder::new().spawn(move || {
+        std::io::Write::write_all(&mut writer, commands.as_bytes()).expect("the node reads");
+    });
+    for number in 0..100_000 {
+        let text = number.to_string();
+        client.expect(format!("${}\r\n{text}\r\n", text.len()));
+    }
+    sender.expect("a thread").join().expect("all was sent");
+    node.stop();
+}
+
+#[test]
+fn who_never_reads_its_answers_does_not_hinder_others() {
+    let node = start();
+    let mut deaf = Client::connect(&node.resp()[0]);
+    let value = "v".repeat(8_000);
+    deaf.check(&format!("SET k {value}\r\n"), "+OK\r\n");
+    deaf.stream.set_nonblocking(true).expect("it is a TCP socket");
+    let gets = "GET k\r\n".repeat(10_000);
+    // The node stops reading once its answers are not taken, so the socket fills up.
+    while std::io::Write::write_all(&mut deaf.stream, gets.as_bytes()).is_ok() {}
+    for _ in 0..4 {
+        let mut other = Client::connect(&node.resp()[0]);
+        other.check("GET k\r\n", &format!("$8000\r\n{value}\r\n"));
+    }
+    drop(deaf);
+    node.stop();
+}
+
+#[test]
+fn a_broken_protocol_is_told_and_the_connection_closed() {
+    let node = start();
+    for (bytes, answer) in [
+        ("*1\r\n:1\r\n", "-ERR Protocol error: expected '$', got ':'\r\n"),
+        ("*-x\r\n", "-ERR Protocol error: invalid multibulk length\r\n"),
+        ("*1\r\n$99999999999\r\n", "-ERR Protocol error: invalid bulk length\r\n"),
+        (
+            "POST / HTTP/1.1\r\n",
+            "-ERR Protocol error: an HTTP request was sent to the RESP port\r\n",
+        ),
+    ] {
+        let mut client = Client::connect(&node.resp()[0]);
+        client.check("PING\r\n", "+PONG\r\n");
+        client.send(bytes);
+        assert_eq!(client.rest(), answer);
+    }
+    node.stop();
+}
+
+#[test]
+fn nothing_is_done_before_the_password() {
+    let file = std::env::temp_dir().join(format!("ringhold-test-{}", std::process::id()));
+    std::fs::write(&file, "secret\n").expect("a file can be written");
+    let mut with_password = settings();
+    with_password.password_file = Some(file.clone());
+    let node = Node::start(&with_password).expect("it starts");
+    std::fs::remove_file(file).expect("it was there");
+    let mut client = Client::connect(&node.resp()[0]);
+    for (request, answer) in [
+        ("GET k\r\n", "-NOAUTH Authentication required.\r\n"),
+        ("AUTH wrong\r\n", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"),
+        (
+            "AUTH root secret\r\n",
+            "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+        ),
+        (
+            "GET k\r\nAUTH default secret\r\nGET k\r\n",
+            "-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n",
+        ),
+    ] {
+        client.check(request, answer);
+    }
+    let mut other = Client::connect(&node.resp()[0]);
+    other.send("*2\r\n$4\r\nECHO\r\n$20000\r\n");
+    assert_eq!(other.rest(), "-ERR Protocol error: unauthenticated bulk length\r\n");
+    let mut web = Client::connect(&node.http()[0]);
+    web.send("GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(web.answer().0.starts_with("HTTP/1.1 401 "));
+    web.send("GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n\r\n");
+    assert!(web.answer().0.starts_with("HTTP/1.1 404 "));
+    node.stop();
+}

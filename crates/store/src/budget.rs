@@ -1,0 +1,293 @@
+//! The memory of a node: how it is divided, and the one account that never passes its limit.
+//!
+//! All shards take from the same [`Budget`] before they allocate and give back after they free, so
+//! that `used <= limit` holds at every instant (G1 of the design). `held` says what each shard has,
+//! and thereby which one should give.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use ringhold_types::limits::{VALUE_LEN_CEILING, VALUE_LEN_DEFAULT};
+use ringhold_types::slot::{SLOTS, Slot};
+
+/// The least memory an engine works with, in bytes.
+pub const LIMIT_MIN: u64 = 8 * MIB;
+/// The most shards of one node.
+pub const SHARDS_MAX: u64 = 1024;
+/// A shard has at least so many segments, else fewer shards are made.
+const SHARD_SEGMENTS_MIN: u64 = 128;
+/// Segments a shard needs to work at all when the limit is lowered.
+const SHARD_SEGMENTS_FLOOR: u64 = 40;
+/// Values being received hold at most the limit divided by this.
+const WRITING_PART: u64 = 8;
+/// Values held only by readers hold at most the limit divided by this.
+const PINNED_PART: u64 = 4;
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// What the engine is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// All accounted memory, in bytes; at least [`LIMIT_MIN`].
+    pub limit: u64,
+    /// The number of threads that will use the engine; at least 1.
+    pub cores: usize,
+    /// The longest value, in bytes. `None`: 8 MiB, or an eighth of the limit if that is less.
+    pub value_len_max: Option<usize>,
+}
+
+/// Why an [`EngineConfig`] is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The limit is below the least that works.
+    LimitTooLow {
+        /// The limit asked for, in bytes.
+        limit: u64,
+        /// The least, in bytes.
+        min: u64,
+    },
+    /// The limit is above what the segments of the shards can address.
+    LimitTooHigh {
+        /// The limit asked for, in bytes.
+        limit: u64,
+        /// The greatest, in bytes.
+        max: u64,
+    },
+    /// `cores` is 0.
+    NoCores,
+    /// The longest value is above an eighth of the limit or above the fixed ceiling.
+    ValueTooLong {
+        /// The length asked for, in bytes.
+        len: usize,
+        /// The greatest, in bytes.
+        max: usize,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LimitTooLow { limit, min } => {
+                write!(f, "memory of {limit} bytes is below the least of {min}")
+            }
+            Self::LimitTooHigh { limit, max } => {
+                write!(f, "memory of {limit} bytes is above the greatest of {max}")
+            }
+            Self::NoCores => f.write_str("the number of cores is 0"),
+            Self::ValueTooLong { len, max } => {
+                write!(f, "longest value of {len} bytes is above the greatest of {max}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+/// How the memory is divided; fixed while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// The limit at start, in bytes.
+    pub limit: u64,
+    /// The length of a segment, in bytes; a power of two.
+    pub seg_len: usize,
+    /// The number of shards, a power of two.
+    pub shards: usize,
+    /// The longest value, in bytes.
+    pub value_len_max: usize,
+    /// An item longer than this keeps its key and value outside the log, in bytes.
+    pub large_len_min: usize,
+}
+
+impl Geometry {
+    /// Divides `config.limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], whose variants say which number is out of its range.
+    pub fn new(config: &EngineConfig) -> Result<Self, ConfigError> {
+        let limit = config.limit;
+        if limit < LIMIT_MIN {
+            return Err(ConfigError::LimitTooLow { limit, min: LIMIT_MIN });
+        }
+        if config.cores == 0 {
+            return Err(ConfigError::NoCores);
+        }
+        let seg_len: u64 = match limit {
+            _ if limit <= 128 * MIB => 16 * KIB,
+            _ if limit <= GIB => 32 * KIB,
+            _ if limit <= 64 * GIB => 64 * KIB,
+            _ => 256 * KIB,
+        };
+        let cores = u64::try_from(config.cores).unwrap_or(u64::MAX).min(SHARDS_MAX);
+        let most = (16 * cores).min(SHARDS_MAX).min(limit / (SHARD_SEGMENTS_MIN * seg_len)).max(1);
+        let shards = 1 << most.ilog2();
+        let max = Self::limit_max(shards, seg_len);
+        if limit > max {
+            return Err(ConfigError::LimitTooHigh { limit, max });
+        }
+        let ceiling = usize::try_from(limit / 8).unwrap_or(usize::MAX).min(VALUE_LEN_CEILING);
+        let value_len_max = config.value_len_max.unwrap_or_else(|| VALUE_LEN_DEFAULT.min(ceiling));
+        if value_len_max > ceiling {
+            return Err(ConfigError::ValueTooLong { len: value_len_max, max: ceiling });
+        }
+        let seg_len = usize::try_from(seg_len).unwrap_or(usize::MAX);
+        let shards = usize::try_from(shards).unwrap_or(usize::MAX);
+        Ok(Self { limit, seg_len, shards, value_len_max, large_len_min: seg_len / 4 })
+    }
+
+    /// The shard that `slot` belongs to.
+    #[inline]
+    #[must_use]
+    pub fn shard_of(&self, slot: Slot) -> usize {
+        slot.index() & (self.shards - 1)
+    }
+
+    /// The number of slots of each shard.
+    #[must_use]
+    pub fn slots_per_shard(&self) -> usize {
+        usize::from(SLOTS) / self.shards
+    }
+
+    fn limit_max(shards: u64, seg_len: u64) -> u64 {
+        shards.saturating_mul((1 << 20) - 1).saturating_mul(seg_len)
+    }
+}
+
+/// The account of all accounted memory of a node; shared by its shards.
+#[derive(Debug)]
+pub struct Budget {
+    limit: AtomicU64,
+    used: AtomicU64,
+    /// Bytes of large values whose writers are not committed; part of `used`.
+    writing: AtomicU64,
+    /// Bytes of large values that the store gave up and readers still hold; part of `used`.
+    pinned: AtomicU64,
+    held: Box<[AtomicU64]>,
+    limits: (u64, u64),
+}
+
+impl Budget {
+    /// The account of an engine of this geometry, with nothing used.
+    #[must_use]
+    pub fn new(geometry: &Geometry) -> Arc<Self> {
+        let shards = u64::try_from(geometry.shards).unwrap_or(u64::MAX);
+        let seg_len = u64::try_from(geometry.seg_len).unwrap_or(u64::MAX);
+        let min = shards * SHARD_SEGMENTS_FLOOR * seg_len;
+        Arc::new(Self {
+            limit: AtomicU64::new(geometry.limit),
+            used: AtomicU64::new(0),
+            writing: AtomicU64::new(0),
+            pinned: AtomicU64::new(0),
+            held: (0..geometry.shards).map(|_| AtomicU64::new(0)).collect(),
+            limits: (min, Geometry::limit_max(shards, seg_len)),
+        })
+    }
+
+    /// Charges `bytes` for the caller's own memory (replication tails, fill leases). False, and
+    /// nothing charged, when it would pass the limit.
+    #[must_use]
+    pub fn charge(&self, bytes: u64) -> bool {
+        self.raise(bytes, self.limit())
+    }
+
+    /// Gives back what [`Budget::charge`] took.
+    ///
+    /// # Panics
+    ///
+    /// When more is given back than was taken.
+    pub fn release(&self, bytes: u64) {
+        let before = self.used.fetch_sub(bytes, Relaxed);
+        assert!(before >= bytes, "no more is given back than was taken");
+    }
+
+    /// The limit, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    /// The bytes in use; at most the limit, unless that was just lowered.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    /// The number of shards.
+    pub(crate) fn shards(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The bytes that shard `shard` holds.
+    #[must_use]
+    pub fn held(&self, shard: usize) -> u64 {
+        self.held.get(shard).map_or(0, |held| held.load(Relaxed))
+    }
+
+    /// Sets the limit, in bytes. When more is used, ticks and writes evict until it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::LimitTooLow`] or [`ConfigError::LimitTooHigh`] outside of what the shards of
+    /// this engine can work with.
+    pub fn set_limit(&self, limit: u64) -> Result<(), ConfigError> {
+        let (min, max) = self.limits;
+        if limit < min {
+            return Err(ConfigError::LimitTooLow { limit, min });
+        }
+        if limit > max {
+            return Err(ConfigError::LimitTooHigh { limit, max });
+        }
+        self.limit.store(limit, Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn take(&self, shard: usize, bytes: u64) -> bool {
+        let taken = self.raise(bytes, self.limit());
+        if taken && let Some(held) = self.held.get(shard) {
+            held.fetch_add(bytes, Relaxed);
+        }
+        taken
+    }
+
+    pub(crate) fn give(&self, shard: usize, bytes: u64) {
+        if let Some(held) = self.held.get(shard) {
+            let before = held.fetch_sub(bytes, Relaxed);
+            assert!(before >= bytes, "a shard gives back no more than it took");
+        }
+        self.release(bytes);
+    }
+
+    /// Whether a shard holds its fair share already, but for `slack` bytes.
+    pub(crate) fn has_fair_share(&self, shard: usize, slack: u64) -> bool {
+        let shards = u64::try_from(self.held.len()).unwrap_or(u64::MAX).max(1);
+        self.held(shard).saturating_add(slack) >= self.limit() / shards
+    }
+
+    /// Counts `bytes` as being received. False when too much is already, or pinned by readers.
+    pub(crate) fn begin_writing(&self, bytes: u64) -> bool {
+        let limit = self.limit();
+        let raised = |now: u64| now.checked_add(bytes).filter(|&sum| sum <= limit / WRITING_PART);
+        self.pinned.load(Relaxed) <= limit / PINNED_PART
+            && self.writing.fetch_update(Relaxed, Relaxed, raised).is_ok()
+    }
+
+    pub(crate) fn end_writing(&self, bytes: u64) {
+        self.writing.fetch_sub(bytes, Relaxed);
+    }
+
+    pub(crate) fn pin(&self, bytes: u64) {
+        self.pinned.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn unpin(&self, bytes: u64) {
+        self.pinned.fetch_sub(bytes, Relaxed);
+    }
+
+    fn raise(&self, bytes: u64, ceiling: u64) -> bool {
+        let raised = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= ceiling);
+        self.used.fetch_update(Relaxed, Relaxed, raised).is_ok()
+    }
+}

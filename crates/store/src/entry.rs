@@ -1,0 +1,269 @@
+//! What callers say to a shard and hear from it: entries, decisions, changes, errors.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::id::NamespaceId;
+use ringhold_types::slot::Slot;
+
+use crate::large::{Large, LargeWriter};
+use crate::shard::{Entry, Stored};
+
+/// The kind of a plain value; 1 to 4 are reserved for collections, 15 for fillers.
+pub const KIND_BYTES: u8 = 0;
+/// The greatest kind a caller may store.
+pub const KIND_MAX: u8 = 14;
+
+/// The answer of a look-up.
+#[derive(Clone, Copy, Debug)]
+pub enum Lookup<'a> {
+    /// The entry.
+    Hit(EntryRef<'a>),
+    /// The entry is there and past its deadline: invisible, and worth an `update` that decides
+    /// [`Decision::Keep`], which takes it away.
+    Expired,
+    /// No such entry.
+    Miss,
+}
+
+/// A look at an entry in the store; borrowed from its shard.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryRef<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) entry: &'a Entry,
+}
+
+/// The bytes of a value.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// In the log.
+    Bytes(&'a [u8]),
+    /// In pages; a clone of the `Arc` outlives the shard's lock.
+    Large(&'a Arc<Large>),
+}
+
+impl ValueRef<'_> {
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Large(large) => large.len(),
+        }
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a> EntryRef<'a> {
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> ValueRef<'a> {
+        match &self.entry.value {
+            Stored::Bytes(bytes) => ValueRef::Bytes(bytes),
+            Stored::Large(large) => ValueRef::Large(large),
+        }
+    }
+
+    /// The stamp of the entry's last write.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.entry.version
+    }
+
+    /// When it turns stale and when it dies.
+    #[must_use]
+    pub fn deadlines(&self) -> Deadlines {
+        self.entry.deadlines
+    }
+
+    /// The number that memcached clients store beside a value.
+    #[must_use]
+    pub fn client_flags(&self) -> u32 {
+        self.entry.client_flags
+    }
+
+    /// The row of its content type.
+    #[must_use]
+    pub fn content_type(&self) -> ContentTypeId {
+        self.entry.content_type
+    }
+
+    /// The kind of the value; [`KIND_BYTES`] for plain bytes.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        self.entry.kind
+    }
+}
+
+/// The value of a [`Put`].
+#[derive(Debug)]
+pub enum Value<'v> {
+    /// Bytes that the store copies.
+    Bytes(&'v [u8]),
+    /// A complete large value, taken out only when the put succeeds.
+    Large(&'v mut Option<LargeWriter>),
+}
+
+/// A new content of an entry.
+#[derive(Debug)]
+pub struct Put<'v> {
+    /// The value.
+    pub value: Value<'v>,
+    /// Its kind, at most [`KIND_MAX`].
+    pub kind: u8,
+    /// When it turns stale and when it dies.
+    pub deadlines: Deadlines,
+    /// The client's own number; 0 costs nothing.
+    pub client_flags: u32,
+    /// The content type; [`ContentTypeId::NONE`] costs nothing.
+    pub content_type: ContentTypeId,
+}
+
+/// What an `update` shall do.
+#[derive(Debug)]
+pub enum Decision<'v> {
+    /// Nothing (an expired entry is taken away if the log allows).
+    Keep,
+    /// Store this.
+    Put(Put<'v>),
+    /// Change the deadlines; the version stays. Nothing when there is no entry.
+    Touch(Deadlines),
+    /// Remove the entry, also one that is expired and was kept; nothing when there is none.
+    Delete,
+}
+
+/// What an `update` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was asked for, or there was no entry.
+    Kept,
+    /// The content was stored.
+    Put {
+        /// Its stamp.
+        version: Version,
+        /// Whether there was no visible entry before.
+        created: bool,
+    },
+    /// The deadlines were changed.
+    Touched,
+    /// The entry was removed.
+    Deleted,
+}
+
+/// Why an `update` did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateError {
+    /// There is no room, and nothing that may be taken away for it.
+    Full {
+        /// Whether it may soon be otherwise.
+        retry: bool,
+    },
+    /// The value is longer than the engine allows.
+    TooLarge {
+        /// The length of the value, in bytes.
+        len: usize,
+        /// The greatest length, in bytes.
+        max: usize,
+    },
+    /// The key is longer than any may be.
+    KeyTooLong {
+        /// The length of the key, in bytes.
+        len: usize,
+        /// The greatest length, in bytes.
+        max: usize,
+    },
+    /// Another shard holds more than its share: evict one segment there, then repeat; after some
+    /// failures evict here, by `make_room`.
+    NeedRoom {
+        /// The shard that should give.
+        shard: usize,
+    },
+}
+
+impl fmt::Display for UpdateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { retry: true } => f.write_str("no room now; a retry may succeed"),
+            Self::Full { retry: false } => f.write_str("no room"),
+            Self::TooLarge { len, max } => write!(f, "value of {len} bytes is over {max}"),
+            Self::KeyTooLong { len, max } => write!(f, "key of {len} bytes is over {max}"),
+            Self::NeedRoom { shard } => write!(f, "shard {shard} has to make room"),
+        }
+    }
+}
+
+impl core::error::Error for UpdateError {}
+
+/// One change of a slot, as the log sees it.
+#[derive(Debug)]
+pub enum Change<'a> {
+    /// The entry has this content now.
+    Put {
+        /// Its key.
+        key: &'a [u8],
+        /// The bytes of the value.
+        value: ChangeValue<'a>,
+        /// Its kind.
+        kind: u8,
+        /// Its deadlines.
+        deadlines: Deadlines,
+        /// The client's own number.
+        client_flags: u32,
+        /// Its content type.
+        content_type: ContentTypeId,
+    },
+    /// The entry has these deadlines now.
+    Touch {
+        /// Its key.
+        key: &'a [u8],
+        /// Its deadlines.
+        deadlines: Deadlines,
+    },
+    /// A caller removed the entry.
+    Delete {
+        /// Its key.
+        key: &'a [u8],
+    },
+    /// The entry's time was over.
+    Expire {
+        /// Its key.
+        key: &'a [u8],
+    },
+    /// There was no room for the entry.
+    Evict {
+        /// Its key.
+        key: &'a [u8],
+    },
+    /// All entries of the slot in this namespace are gone.
+    Clear,
+}
+
+/// The bytes of a [`Change::Put`].
+#[derive(Clone, Copy, Debug)]
+pub enum ChangeValue<'a> {
+    /// Contiguous bytes.
+    Bytes(&'a [u8]),
+    /// Pages; a clone of the `Arc` may be kept until the change is sent.
+    Large(&'a Arc<Large>),
+}
+
+/// The caller's record of every change, in order; evictions before the write that caused them.
+pub trait Log {
+    /// Records a change and stamps it; a Touch's stamp is not stored.
+    fn append(&mut self, ns: NamespaceId, slot: Slot, change: Change<'_>) -> Version;
+
+    /// Whether entries of `slot` may be evicted or expired now.
+    fn may_remove(&self, slot: Slot) -> bool;
+}

@@ -1,0 +1,7 @@
+//! HTTP/1.1 on keys (RFC 9110, 9112): what the workers serve themselves.
+
+pub mod decode;
+pub mod encode;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! Facts about HTTP.
+
+extern crate std;
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::format;
+
+use super::decode::{Decoder, Method, Refusal, duration};
+use super::encode::{Head, names_version, problem};
+
+/// Decodes `head`, whole and byte by byte; both must say the same.
+fn check<R: PartialEq + core::fmt::Debug>(
+    head: &str,
+    look: impl Fn(super::decode::Request<'_>) -> R,
+) -> Result<R, Refusal> {
+    let bytes = head.as_bytes();
+    let whole = Decoder::new().decode(bytes).map(|request| look(request.expect("it is whole")));
+    let mut decoder = Decoder::new();
+    for len in 0..bytes.len() {
+        match decoder.decode(&bytes[..len]) {
+            Ok(None) => {}
+            Ok(Some(_)) => panic!("whole after {len} bytes"),
+            Err(refusal) => {
+                assert_eq!(Err(refusal), whole, "after {len} bytes");
+                return whole;
+            }
+        }
+    }
+    assert_eq!(decoder.decode(bytes).map(|request| look(request.expect("it is whole"))), whole);
+    whole
+}
+
+fn status(request: &str) -> u16 {
+    check(request, |_| ()).map_or_else(|refusal| refusal.status, |()| 200)
+}
+
+#[test]
+fn a_request_is_read_with_all_that_matters() {
+    let head = "PUT /v1/keys/a%2Fb%00c?ttl=250ms HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nIf-None-Match: *\r\nConnection: close\r\n\r\n";
+    let read = check(head, |request| {
+        assert_eq!(request.method, Method::Put);
+        assert_eq!(request.key, Cow::Borrowed(b"a/b\0c".as_slice()));
+        assert_eq!(request.ttl, Some(Duration::from_millis(250)));
+        assert_eq!(request.if_none_match, Some(b"*".as_slice()));
+        assert!(!request.is_keep_alive);
+        (request.head_len, request.body_len)
+    });
+    assert_eq!(read, Ok((head.len(), 5)));
+}
+
+#[test]
+fn what_leaves_the_end_of_a_request_in_doubt_closes_the_connection() {
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: 99999999999999999999999\r\n",
+        "Content-Length: \r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Host: other\r\n",
+        " folded: yes\r\n",
+        "Name Space: x\r\n",
+    ] {
+        let head = format!("GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        let refusal = check(&head, |_| ()).expect_err(fields);
+        assert_eq!(refusal.used, None, "{fields}");
+    }
+    assert_eq!(status("GET /v1/keys/k HTTP/1.1\r\n\r\n"), 400);
+    assert_eq!(status("\x16\x03\x01garbage\r\n\r\n"), 400);
+}
+
+#[test]
+fn a_refusal_of_a_clear_request_keeps_the_connection() {
+    for (line, wanted) in [
+        ("GET / HTTP/1.1", 404),
+        ("GET /v1/keys/a/b HTTP/1.1", 404),
+        ("PATCH /v1/keys/k HTTP/1.1", 405),
+        ("GET /v1/keys/ HTTP/1.1", 400),
+        ("GET /v1/keys/%zz HTTP/1.1", 400),
+        ("GET /v1/keys/%2 HTTP/1.1", 400),
+        ("PUT /v1/keys/k?ttl=0 HTTP/1.1", 400),
+        ("PUT /v1/keys/k?ttl=5y HTTP/1.1", 400),
+        ("PUT /v1/keys/k?tll=5 HTTP/1.1", 400),
+    ] {
+        let head = format!("{line}\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n");
+        let refusal = check(&head, |_| ()).expect_err(line);
+        assert_eq!((refusal.status, refusal.used), (wanted, Some(head.len() + 3)), "{line}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_refused_before_it_is_whole() {
+    let long_key = format!("GET /v1/keys/{} HTTP/1.1\r\nHost: x\r\n\r\n", "k".repeat(65_536));
+    assert_eq!(
+        Decoder::new().decode(long_key.as_bytes()).map(|_| ()).map_err(|refusal| refusal.status),
+        Err(413)
+    );
+    let endless = format!("GET /v1/keys/{}", "k".repeat(300_000));
+    assert_eq!(
+        Decoder::new().decode(endless.as_bytes()).map(|_| ()).map_err(|refusal| refusal.status),
+        Err(414)
+    );
+    let fields = format!("GET /v1/keys/k HTTP/1.1\r\nHost: x\r\na: {}", "k".repeat(20_000));
+    assert_eq!(
+        Decoder::new().decode(fields.as_bytes()).map(|_| ()).map_err(|refusal| refusal.status),
+        Err(431)
+    );
+    let many = format!("GET /v1/keys/k HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(65));
+    assert_eq!(
+        Decoder::new().decode(many.as_bytes()).map(|_| ()).map_err(|refusal| refusal.status),
+        Err(431)
+    );
+}
+
+#[test]
+fn durations_have_a_unit_or_are_seconds() {
+    for (text, millis) in [
+        ("250ms", Some(250)),
+        ("30s", Some(30_000)),
+        ("5m", Some(300_000)),
+        ("2h", Some(7_200_000)),
+        ("7d", Some(604_800_000)),
+        ("12", Some(12_000)),
+        ("", None),
+        ("s", None),
+        ("-1s", None),
+        ("1.5s", None),
+        ("99999999999999999999s", None),
+        ("18446744073709551615d", None),
+    ] {
+        assert_eq!(duration(text.as_bytes()), millis.map(Duration::from_millis), "{text}");
+    }
+}
+
+#[test]
+fn entity_tags_match_strongly() {
+    for (list, is_named) in [
+        ("*", true),
+        ("\"7\"", true),
+        ("\"6\", \"7\"", true),
+        ("W/\"7\"", false),
+        ("7", false),
+        ("\"77\"", false),
+        ("", false),
+    ] {
+        assert_eq!(names_version(list.as_bytes(), 7), is_named, "{list}");
+    }
+}
+
+#[test]
+fn an_answer_is_a_status_line_and_fields() {
+    let mut out = Vec::new();
+    Head::new(&mut out, 204).etag(7).number("content-length", 0).end();
+    assert_eq!(out, b"HTTP/1.1 204 No Content\r\netag: \"7\"\r\ncontent-length: 0\r\n\r\n");
+    let text = problem(404, "no-such-key", "no entry has this key", "a\"b");
+    assert!(text.contains("\"title\":\"Not Found\"") && text.contains("\"node\":\"ab\""), "{text}");
+}

@@ -1,0 +1,324 @@
+//! Commands of clients: arrays of bulk strings, and inline commands.
+//!
+//! The decoder is handed all bytes of a connection that no command has consumed, and puts the arguments into a
+//! vector of the caller as ranges of those bytes; it copies nothing and allocates nothing. Of an incomplete
+//! command it remembers where it stopped, so a command that arrives a byte at a time is read once in all.
+//! The texts of the errors are those of Redis 7.2 (`networking.c`), which clients match on.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+
+/// The most arguments of one command, as in Redis.
+pub const ARGS_MAX: usize = 1024 * 1024;
+/// The longest inline command, and the longest line that gives a length, in bytes, as in Redis.
+pub const LINE_LEN_MAX: usize = 64 * 1024;
+/// The most arguments of a command of a client that has not authenticated, as in Redis.
+pub const ARGS_MAX_UNAUTHENTICATED: usize = 10;
+/// The longest argument of a client that has not authenticated, in bytes, as in Redis.
+pub const ARG_LEN_MAX_UNAUTHENTICATED: usize = 16 * 1024;
+
+/// What a connection may send at present.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most arguments of one command.
+    pub args_max: usize,
+    /// The longest argument, in bytes.
+    pub arg_len_max: usize,
+}
+
+/// What the bytes begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A whole command of this many bytes; its arguments were appended. No argument: nothing to execute (an empty
+    /// line, an empty array).
+    Command {
+        /// The bytes that it takes.
+        used: usize,
+    },
+    /// Part of a command.
+    Incomplete,
+}
+
+/// Why a connection cannot go on: the sender's mistake. The text is what Redis answers before it closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The number of arguments is no number, or more than the limit.
+    BadArgCount,
+    /// The number of arguments is over what a client may send before it has authenticated.
+    UnauthenticatedArgCount,
+    /// The length of an argument is over what a client may send before it has authenticated.
+    UnauthenticatedArgLen,
+    /// An argument does not begin with `$` but with this byte.
+    ExpectedBulk(u8),
+    /// The length of an argument is no number, negative, or more than the limit.
+    BadArgLen,
+    /// A line with a length does not end.
+    LengthTooLong,
+    /// The number of arguments does not end.
+    CountTooLong,
+    /// An inline command does not end.
+    InlineTooLong,
+    /// Quotes of an inline command are not closed, or are followed by something.
+    UnbalancedQuotes,
+    /// A line that begins as one of HTTP: a web page makes its browser talk to us.
+    CrossProtocol,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ERR Protocol error: ")?;
+        match self {
+            Self::BadArgCount => f.write_str("invalid multibulk length"),
+            Self::UnauthenticatedArgCount => f.write_str("unauthenticated multibulk length"),
+            Self::UnauthenticatedArgLen => f.write_str("unauthenticated bulk length"),
+            Self::ExpectedBulk(byte) => write!(f, "expected '$', got '{}'", char::from(*byte)),
+            Self::BadArgLen => f.write_str("invalid bulk length"),
+            Self::LengthTooLong => f.write_str("too big bulk count string"),
+            Self::CountTooLong => f.write_str("too big mbulk count string"),
+            Self::InlineTooLong => f.write_str("too big inline request"),
+            Self::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),
+            Self::CrossProtocol => f.write_str("an HTTP request was sent to the RESP port"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// Where a connection's decoder stopped in an incomplete command.
+#[derive(Clone, Debug, Default)]
+pub struct Decoder {
+    /// The arguments still to come; 0: a command begins.
+    missing: usize,
+    /// The bytes of the command that need no second look.
+    done: usize,
+    /// The arguments that are whole.
+    args: Vec<Range<usize>>,
+}
+
+impl Decoder {
+    /// A decoder before the first byte.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { missing: 0, done: 0, args: Vec::new() }
+    }
+
+    /// Whether it stands between two commands.
+    #[must_use]
+    pub fn is_between_commands(&self) -> bool {
+        self.missing == 0 && self.done == 0
+    }
+
+    /// Decodes the command that `input` begins with, and appends its arguments to `args` as ranges of `input`.
+    ///
+    /// After [`Decoded::Incomplete`] the same bytes and more must be handed in; nothing was appended.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]: the connection must be closed after the error was answered.
+    #[inline]
+    pub fn decode(
+        &mut self,
+        input: &[u8],
+        limits: Limits,
+        args: &mut Vec<Range<usize>>,
+    ) -> Result<Decoded, DecodeError> {
+        if self.missing > 0 {
+            return self.bulks(input, limits, args);
+        }
+        match input.first() {
+            None => Ok(Decoded::Incomplete),
+            Some(b'*') if self.done == 0 => self.array(input, limits, args),
+            Some(_) => self.inline(input, args),
+        }
+    }
+
+    #[inline]
+    fn array(
+        &mut self,
+        input: &[u8],
+        limits: Limits,
+        args: &mut Vec<Range<usize>>,
+    ) -> Result<Decoded, DecodeError> {
+        let Some((count, at)) = line(input, 1, DecodeError::CountTooLong)? else {
+            return Ok(Decoded::Incomplete);
+        };
+        let count = count.ok_or(DecodeError::BadArgCount)?;
+        let Ok(count) = usize::try_from(count) else { return Ok(Decoded::Command { used: at }) };
+        if count > limits.args_max {
+            return Err(if limits.args_max == ARGS_MAX_UNAUTHENTICATED {
+                DecodeError::UnauthenticatedArgCount
+            } else {
+                DecodeError::BadArgCount
+            });
+        }
+        self.done = at;
+        self.missing = count;
+        self.bulks(input, limits, args)
+    }
+
+    /// Reads the missing arguments from where it stopped.
+    #[inline]
+    fn bulks(
+        &mut self,
+        input: &[u8],
+        limits: Limits,
+        args: &mut Vec<Range<usize>>,
+    ) -> Result<Decoded, DecodeError> {
+        let before = args.len();
+        args.append(&mut self.args);
+        let mut at = core::mem::take(&mut self.done);
+        let mut missing = core::mem::take(&mut self.missing);
+        while missing > 0 {
+            let Some((range, next)) = bulk(input, at, limits)? else {
+                self.missing = missing;
+                self.done = at;
+                self.args.extend(args.drain(before..));
+                return Ok(Decoded::Incomplete);
+            };
+            args.push(range);
+            at = next;
+            missing = missing.saturating_sub(1);
+        }
+        Ok(Decoded::Command { used: at })
+    }
+
+    fn inline(
+        &mut self,
+        input: &[u8],
+        args: &mut Vec<Range<usize>>,
+    ) -> Result<Decoded, DecodeError> {
+        let from = self.done.min(input.len());
+        let unseen = input.get(from..).unwrap_or_default();
+        let Some(end) = memchr::memchr(b'\n', unseen).map(|found| found.saturating_add(from))
+        else {
+            if input.len() > LINE_LEN_MAX {
+                return Err(DecodeError::InlineTooLong);
+            }
+            self.done = input.len();
+            return Ok(Decoded::Incomplete);
+        };
+        *self = Self::new();
+        if end > LINE_LEN_MAX {
+            return Err(DecodeError::InlineTooLong);
+        }
+        let text = input.get(..end).unwrap_or_default();
+        let is_http = |word: &[u8]| {
+            text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+        };
+        if is_http(b"post ") || is_http(b"host:") {
+            return Err(DecodeError::CrossProtocol);
+        }
+        words(text, args)?;
+        Ok(Decoded::Command { used: end.saturating_add(1) })
+    }
+}
+
+/// The limits of a client that has authenticated, or need not.
+#[must_use]
+pub const fn limits(arg_len_max: usize) -> Limits {
+    Limits { args_max: ARGS_MAX, arg_len_max }
+}
+
+/// The limits of a client that has not authenticated yet.
+pub const LIMITS_UNAUTHENTICATED: Limits =
+    Limits { args_max: ARGS_MAX_UNAUTHENTICATED, arg_len_max: ARG_LEN_MAX_UNAUTHENTICATED };
+
+/// One bulk string at `at`: its range and where the next begins; `None` when it is not all there.
+#[inline]
+fn bulk(
+    input: &[u8],
+    at: usize,
+    limits: Limits,
+) -> Result<Option<(Range<usize>, usize)>, DecodeError> {
+    match input.get(at) {
+        None => return Ok(None),
+        Some(b'$') => {}
+        Some(&byte) => return Err(DecodeError::ExpectedBulk(byte)),
+    }
+    let Some((len, start)) = line(input, at.saturating_add(1), DecodeError::LengthTooLong)? else {
+        return Ok(None);
+    };
+    let len = len.and_then(|len| usize::try_from(len).ok()).ok_or(DecodeError::BadArgLen)?;
+    if len > limits.arg_len_max {
+        return Err(if limits.arg_len_max == ARG_LEN_MAX_UNAUTHENTICATED {
+            DecodeError::UnauthenticatedArgLen
+        } else {
+            DecodeError::BadArgLen
+        });
+    }
+    let end = start.saturating_add(len);
+    let next = end.saturating_add(2);
+    // As in Redis the two bytes after the argument are counted, not looked at.
+    Ok((next <= input.len()).then_some((start..end, next)))
+}
+
+/// The number on the line at `at` and where the next line begins. The number is `None` when it is none. The line is
+/// `None` when it is not all there.
+#[inline]
+fn line(
+    input: &[u8],
+    at: usize,
+    too_long: DecodeError,
+) -> Result<Option<(Option<i64>, usize)>, DecodeError> {
+    let rest = input.get(at..).unwrap_or_default();
+    let mut number = 0i64;
+    // The usual case: a few digits.
+    for (idx, &byte) in rest.iter().enumerate().take(9) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            if byte == b'\r' && idx > 0 && idx.saturating_add(1) < rest.len() {
+                let is_plain = idx == 1 || rest.first() != Some(&b'0');
+                return Ok(Some((
+                    is_plain.then_some(number),
+                    at.saturating_add(idx).saturating_add(2),
+                )));
+            }
+            break;
+        }
+        number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+    }
+    let Some(end) = memchr::memchr(b'\r', rest) else {
+        return if rest.len() > LINE_LEN_MAX { Err(too_long) } else { Ok(None) };
+    };
+    if end > LINE_LEN_MAX {
+        return Err(too_long);
+    }
+    if end.saturating_add(1) >= rest.len() {
+        return Ok(None);
+    }
+    let digits = rest.get(..end).and_then(|digits| core::str::from_utf8(digits).ok());
+    let number = digits.filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
+    Ok(Some((number, at.saturating_add(end).saturating_add(2))))
+}
+
+/// Splits an inline command into words. Quoted words are not supported as ranges: a word with an escape cannot
+/// be a range of the input, so quotes may only enclose plain bytes.
+fn words(text: &[u8], args: &mut Vec<Range<usize>>) -> Result<(), DecodeError> {
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
+    let mut at = 0usize;
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        let Some(skip) = rest.iter().position(|byte| !is_space(byte)) else { return Ok(()) };
+        at = at.saturating_add(skip);
+        let rest = text.get(at..).unwrap_or_default();
+        let quote = rest.first().copied().filter(|byte| matches!(byte, b'"' | b'\''));
+        let Some(quote) = quote else {
+            let len = rest.iter().position(is_space).unwrap_or(rest.len());
+            args.push(at..at.saturating_add(len));
+            at = at.saturating_add(len);
+            continue;
+        };
+        let start = at.saturating_add(1);
+        let inner = text.get(start..).unwrap_or_default();
+        let Some(len) = memchr::memchr(quote, inner) else {
+            return Err(DecodeError::UnbalancedQuotes);
+        };
+        let end = start.saturating_add(len);
+        args.push(start..end);
+        at = end.saturating_add(1);
+        if text.get(at).is_some_and(|byte| !is_space(byte)) {
+            return Err(DecodeError::UnbalancedQuotes);
+        }
+    }
+}
