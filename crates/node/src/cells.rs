@@ -16,7 +16,7 @@ use ringhold_types::time::Now;
 use crate::shard_cell::ShardCell;
 
 /// The node's shards, each behind its lock.
-pub trait Cells {
+pub trait Cells: 'static {
     /// Shared access to a cell.
     type Read<'a>: Deref<Target = ShardCell>
     where

@@ -10,6 +10,7 @@ mod keys;
 mod strings;
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use ringhold_store::entry::UpdateError;
 use ringhold_types::time::{Duration, Now, UnixTime};
@@ -63,9 +64,12 @@ struct Command<C: Cells> {
     run: for<'x, 'y, 'c> fn(&'x mut Call<'y, 'c, C>) -> Done,
 }
 
-/// The commands, the most frequent first.
-fn commands<C: Cells>() -> [Command<C>; 28] {
-    [
+/// The table of commands.
+struct Commands<C>(PhantomData<C>);
+
+impl<C: Cells> Commands<C> {
+    /// The commands, the most frequent first.
+    const ALL: [Command<C>; 28] = [
         Command { name: "get", arity: 2, run: strings::get },
         Command { name: "set", arity: -3, run: strings::set },
         Command { name: "mget", arity: -2, run: strings::mget },
@@ -94,7 +98,7 @@ fn commands<C: Cells>() -> [Command<C>; 28] {
         Command { name: "hello", arity: -1, run: connection::hello },
         Command { name: "client", arity: -2, run: connection::client },
         Command { name: "quit", arity: -1, run: connection::quit },
-    ]
+    ];
 }
 
 /// Executes one command and appends its reply; what becomes of the connection.
@@ -112,8 +116,10 @@ pub fn command<C: Cells>(mut call: Call<'_, '_, C>) -> Fate {
 
 fn run<C: Cells>(call: &mut Call<'_, '_, C>) -> Result<Fate, Failure> {
     let name = call.args.get(0);
-    let commands = commands::<C>();
-    let known = commands.iter().find(|command| name.eq_ignore_ascii_case(command.name.as_bytes()));
+
+    let known = Commands::<C>::ALL
+        .iter()
+        .find(|command| name.eq_ignore_ascii_case(command.name.as_bytes()));
     let is_disabled =
         |name: &str| call.node.disabled_commands.iter().any(|disabled| disabled == name);
     let command =

@@ -9,15 +9,12 @@ use std::sync::Arc;
 
 use ringhold_store::budget::{Budget, Geometry};
 use ringhold_store::entry::{Change, Decision, EntryRef, Log, Lookup, Outcome, UpdateError};
-use ringhold_store::hash::KeyHash;
-use ringhold_store::large::LargeWriter;
+use ringhold_store::hash::{HashSeed, KeyHash};
 use ringhold_store::shard::{Shard, Tick};
 use ringhold_types::entry::Version;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::{SLOTS, Slot};
 use ringhold_types::time::Now;
-
-use crate::cells::{Cells, with_room};
 
 /// A key with what is computed from it once per request.
 #[derive(Clone, Copy, Debug)]
@@ -84,10 +81,10 @@ impl Log for CellLog {
 impl ShardCell {
     /// Shard `idx` of a node whose engine has this geometry, with nothing in it.
     #[must_use]
-    pub fn new(idx: usize, geometry: &Geometry, budget: &Arc<Budget>) -> Self {
+    pub fn new(idx: usize, geometry: &Geometry, seed: HashSeed, budget: &Arc<Budget>) -> Self {
         let slots = usize::from(SLOTS) / geometry.shards;
         Self {
-            shard: Shard::new(idx, geometry, Arc::clone(budget)),
+            shard: Shard::new(idx, *geometry, seed, Arc::clone(budget)),
             log: CellLog {
                 micros: 0,
                 versions: vec![Version::default(); slots].into_boxed_slice(),
@@ -142,30 +139,7 @@ impl ShardCell {
         decide: impl FnOnce(Option<EntryRef<'_>>) -> Decision<'v>,
     ) -> Result<Outcome, UpdateError> {
         self.log.micros = now.unix_micros;
-        self.shard.update(key.namespace, key.bytes, key.at, now.unix(), &mut self.log, decide)
-    }
-
-    /// Pages with `value` in them, if it is too long for the log; `None` if it is not.
-    ///
-    /// # Errors
-    ///
-    /// [`UpdateError`]: no room, or over the limit.
-    pub fn large<C: Cells>(
-        &mut self,
-        key: Key<'_>,
-        value: &[u8],
-        now: Now,
-        cells: &C,
-    ) -> Result<Option<LargeWriter>, UpdateError> {
-        if !self.shard.is_large(key.bytes.len(), value.len()) {
-            return Ok(None);
-        }
-        let mut writer = with_room(cells, self, now, |cell| {
-            cell.log.micros = now.unix_micros;
-            cell.shard.begin_large(key.namespace, value.len(), now.unix(), &mut cell.log)
-        })?;
-        writer.write(value);
-        Ok(Some(writer))
+        self.shard.update((key.namespace, key.bytes), key.at, now.unix(), &mut self.log, decide)
     }
 
     /// Removes `key` if its time is over, so that "expired" is an operation in the slot's order before anybody is
@@ -178,12 +152,12 @@ impl ShardCell {
     /// Makes room by evicting one segment, for this shard or another.
     pub fn evict_one(&mut self, now: Now) {
         self.log.micros = now.unix_micros;
-        self.shard.evict_one(now.unix(), &mut self.log);
+        let _is_done = self.shard.evict_one(now.unix(), &mut self.log);
     }
 
     /// Reclaims what expired and what is detached; bounded by `items_max`. To be called every 100 ms, and again at
     /// once while it says that more is left.
-    pub fn tick(&mut self, now: Now, items_max: usize) -> Tick {
+    pub fn tick(&mut self, now: Now, items_max: u64) -> Tick {
         self.log.micros = now.unix_micros;
         self.shard.tick(now.unix(), &mut self.log, items_max)
     }

@@ -12,6 +12,8 @@
 use std::ops::Range;
 
 use ringhold_store::hash::KeyHash;
+use ringhold_store::shard::Shard;
+use ringhold_types::id::NamespaceId;
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::Refusal;
 use ringhold_wire::resp::decode::{DecodeError, Decoded, Limits};
@@ -34,6 +36,10 @@ const INPUT_LEN: usize = 16 * READ_LEN;
 const SHARED_LEFTOVER_MAX: usize = 4 * READ_LEN;
 /// When a connection's answers of one turn are longer, its further requests wait until they are sent.
 const ANSWER_LEN_MAX: usize = 256 * 1024;
+
+/// The requests whose memory is fetched together: enough to overlap the misses, few enough to stay in the first
+/// level cache.
+const BLOCK_LEN: usize = 32;
 
 /// The worker's connections.
 pub trait Sessions {
@@ -91,6 +97,17 @@ enum What {
     HttpRefused(Refusal),
     /// The client waits for leave to send the body.
     HttpContinue,
+}
+
+impl Request {
+    /// What is computed from its (first) key.
+    fn key(&self) -> Option<KeyHash> {
+        match &self.what {
+            What::Resp { key, .. } => *key,
+            What::Http { key, .. } => Some(*key),
+            What::RespBroken(_) | What::HttpRefused(_) | What::HttpContinue => None,
+        }
+    }
 }
 
 /// What is to be sent to one connection.
@@ -203,11 +220,15 @@ impl Turn {
     ) {
         let reads = std::mem::take(&mut self.reads);
         self.hash_keys(node);
+        let mut fetched = 0;
         for read in &reads {
             let Some(session) = sessions.session(read.connection) else { continue };
             let from = (self.output.bytes.len(), self.output.inserts.len());
             let mut consumed = read.decoded;
             for idx in read.requests.clone() {
+                if idx >= fetched {
+                    fetched = self.fetch(idx, cells);
+                }
                 if session.fate != Fate::Open {
                     consumed = read.bytes.end;
                     break;
@@ -273,6 +294,21 @@ impl Turn {
                 *key = Some(node.hash_seed.key(&self.input[range]));
             }
         }
+    }
+
+    /// Has the memory of a block of requests fetched, from request `first` on; where the next block begins. Each stage
+    /// reads what the one before it fetched, so the misses of the whole block overlap.
+    fn fetch<C: Cells>(&self, first: usize, cells: &C) -> usize {
+        let end = (first + BLOCK_LEN).min(self.requests.len());
+        let keys = || self.requests[first..end].iter().filter_map(Request::key);
+        if end - first > 1 {
+            for stage in [Shard::prefetch_home, Shard::prefetch_item] {
+                for at in keys() {
+                    stage(cells.read(cells.shard_of(at.slot)).shard(), NamespaceId::DEFAULT, at);
+                }
+            }
+        }
+        end
     }
 
     fn execute_one<C: Cells>(

@@ -100,7 +100,7 @@ impl Node {
         let budget = Budget::new(&geometry);
         let seed = HashSeed::new(random_u64().map_err(StartError::System)?);
         let cells =
-            (0..geometry.shards).map(|idx| ShardCell::new(idx, &geometry, &budget)).collect();
+            (0..geometry.shards).map(|idx| ShardCell::new(idx, &geometry, seed, &budget)).collect();
         let shared = Arc::new(Shared {
             shards: Shards::new(cells),
             node: NodeState {

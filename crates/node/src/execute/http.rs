@@ -283,7 +283,6 @@ fn put<C: Cells>(
     };
     let mut before = None;
     let outcome = access.write(key.at.slot, |cell, cells| {
-        let mut large = cell.large(key, body, now, cells)?;
         with_room(cells, cell, now, |cell| {
             cell.update(key, now, |old| {
                 before = old.map(|entry| entry.version());
@@ -291,11 +290,7 @@ fn put<C: Cells>(
                     return Decision::Keep;
                 }
                 Decision::Put(Put {
-                    value: if large.is_some() {
-                        Value::Large(&mut large)
-                    } else {
-                        Value::Bytes(body)
-                    },
+                    value: Value::Bytes(body),
                     kind: KIND_BYTES,
                     deadlines: Deadlines { hard, soft: None },
                     client_flags: 0,

@@ -207,7 +207,6 @@ fn store<C: Cells>(
     let out = &mut *call.out;
     let mark = (out.bytes.len(), out.inserts.len());
     let outcome = call.access.write(key.at.slot, |cell, cells| {
-        let mut large = cell.large(key, value, now, cells)?;
         with_room(cells, cell, now, |cell| {
             out.truncate(mark.0, mark.1);
             cell.update(key, now, |old| {
@@ -224,9 +223,7 @@ fn store<C: Cells>(
                 if !holds {
                     return Decision::Keep;
                 }
-                let value =
-                    if large.is_some() { Value::Large(&mut large) } else { Value::Bytes(value) };
-                put(value, deadlines_after(options.lifetime, old.as_ref(), default))
+                put(Value::Bytes(value), deadlines_after(options.lifetime, old.as_ref(), default))
             })
         })
     })?;

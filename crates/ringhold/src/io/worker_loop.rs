@@ -34,7 +34,7 @@ const EVENTS_PER_TURN: usize = 1024;
 /// How often shards are ticked and idle connections looked for.
 const TICK: Duration = Duration::from_millis(100);
 /// The most entries that one tick of one shard handles.
-const TICK_ITEMS: usize = 512;
+const TICK_ITEMS: u64 = 512;
 /// How many shards' ticks may follow one another before clients are served again.
 const TICKS_PER_TURN: usize = 8;
 /// Connections looked at per tick for idle time-outs.
