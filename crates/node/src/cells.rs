@@ -107,11 +107,12 @@ impl<'c, C: Cells> Access<'c, C> {
     }
 }
 
-/// How often a write looks for room in other shards before it makes some in its own.
-const ROOM_ATTEMPTS: usize = 4;
+/// How many segments a write may have evicted for its room: a value of the greatest default length takes 512 of the
+/// smallest ones. Beyond: `Full`, worth a retry.
+const ROOM_ROUNDS_MAX: usize = 1024;
 
 /// Repeats `attempt` on `cell` while it asks for room: first in the shards that it names, if their locks are
-/// free, then in its own. Bounded: `ROOM_ATTEMPTS` times each.
+/// free, else in its own. At most `ROOM_ROUNDS_MAX` times.
 ///
 /// # Errors
 ///
@@ -138,11 +139,10 @@ fn make_room<C: Cells, R>(
     attempt: &mut impl FnMut(&mut ShardCell) -> Result<R, UpdateError>,
 ) -> Result<R, UpdateError> {
     let mut shard = first;
-    for try_idx in 0..2 * ROOM_ATTEMPTS {
-        let elsewhere = if try_idx < ROOM_ATTEMPTS { cells.try_write(shard) } else { None };
-        match elsewhere {
+    for _ in 0..ROOM_ROUNDS_MAX {
+        match cells.try_write(shard) {
             Some(mut other) => other.evict_one(now),
-            None => cell.evict_one(now),
+            None => cell.make_room(now),
         }
         match attempt(cell) {
             Err(UpdateError::NeedRoom { shard: next }) => shard = next,

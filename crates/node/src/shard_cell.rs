@@ -139,7 +139,7 @@ impl ShardCell {
         decide: impl FnOnce(Option<EntryRef<'_>>) -> Decision<'v>,
     ) -> Result<Outcome, UpdateError> {
         self.log.micros = now.unix_micros;
-        self.shard.update((key.namespace, key.bytes), key.at, now.unix(), &mut self.log, decide)
+        self.shard.update(key.namespace, key.bytes, key.at, now.unix(), &mut self.log, decide)
     }
 
     /// Removes `key` if its time is over, so that "expired" is an operation in the slot's order before anybody is
@@ -149,7 +149,13 @@ impl ShardCell {
         debug_assert!(kept.is_ok(), "keeping needs no room");
     }
 
-    /// Makes room by evicting one segment, for this shard or another.
+    /// Makes room for this shard's next write by evicting one segment of its own.
+    pub fn make_room(&mut self, now: Now) {
+        self.log.micros = now.unix_micros;
+        let _is_done = self.shard.make_room(now.unix(), &mut self.log);
+    }
+
+    /// Makes room for other shards by evicting one segment of this one.
     pub fn evict_one(&mut self, now: Now) {
         self.log.micros = now.unix_micros;
         let _is_done = self.shard.evict_one(now.unix(), &mut self.log);

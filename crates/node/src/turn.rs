@@ -39,7 +39,7 @@ const ANSWER_LEN_MAX: usize = 256 * 1024;
 
 /// The requests whose memory is fetched together: enough to overlap the misses, few enough to stay in the first
 /// level cache.
-const BLOCK_LEN: usize = 32;
+const BLOCK_LEN: usize = 16;
 
 /// The worker's connections.
 pub trait Sessions {

@@ -20,6 +20,8 @@ pub const SHARDS_MAX: u64 = 1024;
 const SHARD_SEGMENTS_MIN: u64 = 128;
 /// Segments a shard needs to work at all when the limit is lowered.
 const SHARD_SEGMENTS_FLOOR: u64 = 40;
+/// The part of the limit that only backup entries may use: one in this many bytes (4 %).
+const RESERVE_PART: u64 = 25;
 /// Values being received hold at most the limit divided by this.
 const WRITING_PART: u64 = 8;
 /// Values held only by readers hold at most the limit divided by this.
@@ -156,6 +158,15 @@ impl Geometry {
     }
 }
 
+/// For whom memory is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purse {
+    /// For entries of primary slots and everything else: all but the reserve.
+    Common,
+    /// For entries applied to backup slots: up to the limit.
+    Backup,
+}
+
 /// The account of all accounted memory of a node; shared by its shards.
 #[derive(Debug)]
 pub struct Budget {
@@ -165,6 +176,8 @@ pub struct Budget {
     writing: AtomicU64,
     /// Bytes of large values that the store gave up and readers still hold; part of `used`.
     pinned: AtomicU64,
+    /// The number of backup slots of the node: the reserve exists while it is not 0.
+    backups: AtomicU64,
     held: Box<[AtomicU64]>,
     limits: (u64, u64),
 }
@@ -181,6 +194,7 @@ impl Budget {
             used: AtomicU64::new(0),
             writing: AtomicU64::new(0),
             pinned: AtomicU64::new(0),
+            backups: AtomicU64::new(0),
             held: (0..geometry.shards).map(|_| AtomicU64::new(0)).collect(),
             limits: (min, Geometry::limit_max(shards, seg_len)),
         })
@@ -215,11 +229,6 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
-    /// The number of shards.
-    pub(crate) fn shards(&self) -> usize {
-        self.held.len()
-    }
-
     /// The bytes that shard `shard` holds.
     #[must_use]
     pub fn held(&self, shard: usize) -> u64 {
@@ -244,8 +253,8 @@ impl Budget {
         Ok(())
     }
 
-    pub(crate) fn take(&self, shard: usize, bytes: u64) -> bool {
-        let taken = self.raise(bytes, self.limit());
+    pub(crate) fn take(&self, shard: usize, bytes: u64, purse: Purse) -> bool {
+        let taken = self.raise(bytes, self.ceiling(purse));
         if taken && let Some(held) = self.held.get(shard) {
             held.fetch_add(bytes, Relaxed);
         }
@@ -260,10 +269,27 @@ impl Budget {
         self.release(bytes);
     }
 
+    /// What may be used in all for `purse`, in bytes.
+    pub(crate) fn ceiling(&self, purse: Purse) -> u64 {
+        let limit = self.limit();
+        match purse {
+            Purse::Common if self.backups.load(Relaxed) > 0 => limit - limit / RESERVE_PART,
+            Purse::Common | Purse::Backup => limit,
+        }
+    }
+
     /// Whether a shard holds its fair share already, but for `slack` bytes.
     pub(crate) fn has_fair_share(&self, shard: usize, slack: u64) -> bool {
         let shards = u64::try_from(self.held.len()).unwrap_or(u64::MAX).max(1);
         self.held(shard).saturating_add(slack) >= self.limit() / shards
+    }
+
+    pub(crate) fn add_backup(&self) {
+        self.backups.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn drop_backup(&self) {
+        self.backups.fetch_sub(1, Relaxed);
     }
 
     /// Counts `bytes` as being received. False when too much is already, or pinned by readers.

@@ -7,8 +7,8 @@ use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::Slot;
 
+use crate::item::Item;
 use crate::large::{Large, LargeWriter};
-use crate::shard::{Entry, Stored};
 
 /// The kind of a plain value; 1 to 4 are reserved for collections, 15 for fillers.
 pub const KIND_BYTES: u8 = 0;
@@ -30,8 +30,10 @@ pub enum Lookup<'a> {
 /// A look at an entry in the store; borrowed from its shard.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryRef<'a> {
-    pub(crate) key: &'a [u8],
-    pub(crate) entry: &'a Entry,
+    pub(crate) item: Item<'a>,
+    pub(crate) held: Option<&'a crate::handles::Held>,
+    pub(crate) freq: u8,
+    pub(crate) fragment: u32,
 }
 
 /// The bytes of a value.
@@ -62,48 +64,66 @@ impl ValueRef<'_> {
 
 impl<'a> EntryRef<'a> {
     /// The key.
+    #[inline]
     #[must_use]
     pub fn key(&self) -> &'a [u8] {
-        self.key
+        self.held.map_or_else(|| self.item.key(), |held| &held.key)
     }
 
     /// The value.
+    #[inline]
     #[must_use]
     pub fn value(&self) -> ValueRef<'a> {
-        match &self.entry.value {
-            Stored::Bytes(bytes) => ValueRef::Bytes(bytes),
-            Stored::Large(large) => ValueRef::Large(large),
+        match self.held {
+            None => ValueRef::Bytes(self.item.value()),
+            Some(held) => ValueRef::Large(&held.value),
         }
     }
 
     /// The stamp of the entry's last write.
+    #[inline]
     #[must_use]
     pub fn version(&self) -> Version {
-        self.entry.version
+        self.item.version()
     }
 
     /// When it turns stale and when it dies.
+    #[inline]
     #[must_use]
     pub fn deadlines(&self) -> Deadlines {
-        self.entry.deadlines
+        self.item.deadlines()
     }
 
     /// The number that memcached clients store beside a value.
+    #[inline]
     #[must_use]
     pub fn client_flags(&self) -> u32 {
-        self.entry.client_flags
+        self.item.client_flags()
     }
 
     /// The row of its content type.
+    #[inline]
     #[must_use]
     pub fn content_type(&self) -> ContentTypeId {
-        self.entry.content_type
+        self.item.content_type()
     }
 
     /// The kind of the value; [`KIND_BYTES`] for plain bytes.
     #[must_use]
     pub fn kind(&self) -> u8 {
-        self.entry.kind
+        self.item.kind()
+    }
+
+    /// How often it was hit of late, 0 to 3.
+    #[must_use]
+    pub fn freq(&self) -> u8 {
+        self.freq
+    }
+
+    /// Its place in the order of its slot.
+    #[must_use]
+    pub fn fragment(&self) -> u32 {
+        self.fragment
     }
 }
 
@@ -205,6 +225,16 @@ impl fmt::Display for UpdateError {
 }
 
 impl core::error::Error for UpdateError {}
+
+/// Part of a shard that a slot may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// This node orders the slot's changes; its entries are evicted by use.
+    #[default]
+    Primary,
+    /// Another node does; its entries are kept until they are told to go.
+    Backup,
+}
 
 /// One change of a slot, as the log sees it.
 #[derive(Debug)]

@@ -89,6 +89,11 @@ impl Large {
         page.get(offset % PAGE_LEN..end).unwrap_or(&[])
     }
 
+    /// Bytes charged for it.
+    pub(crate) fn charge(&self) -> u64 {
+        self.charge.bytes
+    }
+
     /// Counts the value as held by readers only, until they let go too.
     pub(crate) fn orphan(&self) {
         self.charge.budget.pin(self.charge.bytes);

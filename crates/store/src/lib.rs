@@ -1,17 +1,26 @@
-//! The memory of one node, shard by shard: a bounded map from byte keys to values.
+//! The memory of one node: a bounded map from keys to values, divided into shards.
 //!
-//! A [`shard::Shard`] owns its memory, eviction and expiry. It does no I/O, starts no thread, takes no lock, reads no
-//! clock and draws no randomness: time, seed and limit are arguments. This crate knows nothing of nodes, protocols,
-//! sockets and threads.
+//! Small tables, one for each slot and namespace, point into append-only log segments; S3-FIFO with
+//! size credits decides, segment by segment, what is copied forward and what is dropped. Time, seed
+//! and budget are arguments. This crate knows nothing of nodes, protocols, sockets and threads.
 #![no_std]
 
 extern crate alloc;
 
 pub mod budget;
 pub mod entry;
+mod evict;
+mod expiry;
+mod ghost;
+mod handles;
 pub mod hash;
+mod item;
 pub mod large;
+mod place;
+mod prefetch;
+mod segment;
 pub mod shard;
-
+mod space;
+mod table;
 #[cfg(test)]
 mod tests;

@@ -1,406 +1,429 @@
-//! One shard: an ordered map under the node's budget, with second-chance eviction.
+//! A shard: the part of a node's memory behind one lock.
 //!
-//! Entries leave in the order in which they came, but one that was looked up since it came, or since it was last passed
-//! over, is passed over once ("CLOCK": Corbató, "A paging experiment with the Multics system", 1968). Every entry is
-//! charged its key twice (it is in both maps), its value and [`ENTRY_OVERHEAD`].
+//! Look-ups take `&self`, everything else `&mut self`; no call waits for anything. A call evacuates at
+//! most [`EVACUATIONS_MAX`] segments, but for a large value, which may need as many as it is long.
 //!
-//! Invariant: the charges of all entries together are what the shard holds of the budget, but for large values, whose
-//! pages are charged until their last reader lets go.
-//! Invariant: `queue` holds each entry once, under its `place`.
+//! Left out so far: splitting tables over 32 K words; the reserve's floor for primaries; naming the
+//! oldest backup entries.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+mod ops;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
 
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
-use ringhold_types::limits::KEY_LEN_MAX;
+use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;
 use ringhold_types::time::UnixTime;
 
-use crate::budget::{Budget, Geometry};
-use crate::entry::{
-    Change, ChangeValue, Decision, EntryRef, Log, Lookup, Outcome, Put, UpdateError, Value,
-};
-use crate::hash::KeyHash;
-use crate::large::{Large, LargeWriter, charge_of};
+use crate::budget::{Budget, Geometry, Purse};
+use crate::entry::{EntryRef, Log, Lookup, Role, UpdateError};
+use crate::evict::Mode;
+use crate::hash::{HashSeed, KeyHash};
+use crate::prefetch::prefetch;
+pub use crate::space::Work;
+use crate::space::{Common, Detached, RESERVE, Space};
 
-/// What an entry takes beside its key (held twice) and its value, in bytes: two places in B-trees that are two thirds
-/// full, three heap blocks.
-pub const ENTRY_OVERHEAD: usize = 288;
-/// The bytes that one call of `evict_one` frees at least, if there are so many.
-const EVICT_LEN: u64 = 16 * 1024;
+/// The most segments that one call evacuates.
+pub const EVACUATIONS_MAX: u64 = 4;
+/// From this evacuation of a call on, everything that may go goes.
+const FORCE_FROM: u64 = 2;
 
-type Id = (NamespaceId, Box<[u8]>);
-
-/// One shard of memory.
+/// One shard of a node's memory.
 #[derive(Debug)]
 pub struct Shard {
-    idx: usize,
-    budget: Arc<Budget>,
-    entries: BTreeMap<Id, Entry>,
-    /// The entries by their place in the order of eviction.
-    queue: BTreeMap<u64, (Id, Slot)>,
-    place_next: u64,
-    /// What the entries are charged here, large values' pages not included, in bytes.
-    charged: u64,
-    value_len_max: usize,
-    large_len_min: usize,
-    /// Where the walk for expired entries goes on.
-    tick_place: u64,
+    common: Common,
+    spaces: Vec<Space>,
+    prng: Prng,
 }
 
-/// An entry beside its key.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) value: Stored,
-    pub(crate) kind: u8,
-    pub(crate) version: Version,
-    pub(crate) deadlines: Deadlines,
-    pub(crate) client_flags: u32,
-    pub(crate) content_type: ContentTypeId,
-    place: u64,
-    was_used: AtomicBool,
+/// Counts of a space or of one slot of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries, expired ones that were not taken away yet included.
+    pub entries: u64,
+    /// Bytes of their items in the log.
+    pub item_bytes: u64,
+    /// Bytes of their tables.
+    pub table_bytes: u64,
+    /// All charged bytes; of a slot, items and table.
+    pub held: u64,
 }
 
-/// A value where it is.
-#[derive(Debug)]
-pub(crate) enum Stored {
-    Bytes(Box<[u8]>),
-    Large(Arc<Large>),
-}
-
-/// What one tick did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a tick did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tick {
-    /// The entries it looked at.
-    pub handled: usize,
-    /// Whether there are more to look at before the next round.
+    /// Entries removed or moved.
+    pub handled: u64,
+    /// Whether work is left, so that the next tick should come soon.
     pub more: bool,
 }
 
+/// A grant that was refused, and by whom.
+enum Want {
+    Quota,
+    Engine,
+}
+
 impl Shard {
-    /// An empty shard.
+    /// Shard `idx` of an engine of this geometry, whose reserve is charged at once.
+    ///
+    /// # Panics
+    ///
+    /// When the budget is used up before the shards are made.
     #[must_use]
-    pub fn new(idx: usize, geometry: &Geometry, budget: Arc<Budget>) -> Self {
-        Self {
-            idx,
-            budget,
-            entries: BTreeMap::new(),
-            queue: BTreeMap::new(),
-            place_next: 0,
-            charged: 0,
-            value_len_max: geometry.value_len_max,
-            large_len_min: geometry.large_len_min,
-            tick_place: 0,
+    pub fn new(idx: usize, geometry: Geometry, seed: HashSeed, budget: Arc<Budget>) -> Self {
+        let roles = alloc::vec![Role::Primary; geometry.slots_per_shard()].into_boxed_slice();
+        let prng = Prng::new(u64::try_from(idx).unwrap_or(0));
+        let work = Work::default();
+        let mut common =
+            Common { idx, geometry, seed, budget, pool: Vec::new(), roles, born: 0, work };
+        for _ in 0..RESERVE {
+            let buf = common.buffer(usize::MAX, Purse::Common);
+            common.pool.push(buf.expect("the reserve of a new shard fits the budget"));
         }
+        Self { common, spaces: Vec::new(), prng }
     }
 
-    /// Looks `key` up and remembers that somebody did.
+    /// Looks an entry up and counts the hit.
+    #[inline]
     #[must_use]
     pub fn lookup(&self, ns: NamespaceId, key: &[u8], at: KeyHash, now: UnixTime) -> Lookup<'_> {
-        let found = self.peek(ns, key, at, now);
-        if let Lookup::Hit(entry) = &found
-            && !entry.entry.was_used.load(Ordering::Relaxed)
-        {
-            entry.entry.was_used.store(true, Ordering::Relaxed);
-        }
-        found
+        self.look(ns, key, at, now, |table, idx, word| table.bump(idx, word))
     }
 
-    /// Looks `key` up without a trace.
+    /// Looks an entry up and leaves no trace.
     #[must_use]
-    pub fn peek(&self, ns: NamespaceId, key: &[u8], _at: KeyHash, now: UnixTime) -> Lookup<'_> {
-        match self.entries.get_key_value(&(ns, Box::from(key))) {
-            None => Lookup::Miss,
-            Some((_, entry)) if entry.deadlines.is_expired(now) => Lookup::Expired,
-            Some(((_, key), entry)) => Lookup::Hit(EntryRef { key, entry }),
-        }
+    pub fn peek(&self, ns: NamespaceId, key: &[u8], at: KeyHash, now: UnixTime) -> Lookup<'_> {
+        self.look(ns, key, at, now, |_, _, _| ())
     }
 
-    /// Whether a value of this length is kept in pages, and must be handed in as [`Value::Large`].
-    #[must_use]
-    pub fn is_large(&self, key_len: usize, value_len: usize) -> bool {
-        key_len + value_len > self.large_len_min && value_len > 0
-    }
-
-    /// Pages for a value of `len` bytes, charged from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`UpdateError::TooLarge`], [`UpdateError::Full`] or [`UpdateError::NeedRoom`].
-    pub fn begin_large<L: Log>(
-        &mut self,
-        _ns: NamespaceId,
-        len: usize,
-        _now: UnixTime,
-        log: &mut L,
-    ) -> Result<LargeWriter, UpdateError> {
-        if len > self.value_len_max {
-            return Err(UpdateError::TooLarge { len, max: self.value_len_max });
-        }
-        let charge = charge_of(len);
-        if !self.budget.begin_writing(charge) {
-            return Err(UpdateError::Full { retry: true });
-        }
-        if let Err(error) = self.take(charge, log) {
-            self.budget.end_writing(charge);
-            return Err(error);
-        }
-        Ok(LargeWriter::new(Arc::clone(&self.budget), self.idx, len))
-    }
-
-    /// Reads and changes `key` in one step: `decide` is shown the entry, if it is alive.
-    ///
-    /// # Errors
-    ///
-    /// [`UpdateError`], with nothing changed but entries evicted to make room.
-    #[expect(clippy::too_many_arguments, reason = "the key's parts are known apart at every call")]
-    pub fn update<'v, L: Log>(
-        &mut self,
+    #[inline]
+    fn look(
+        &self,
         ns: NamespaceId,
         key: &[u8],
         at: KeyHash,
         now: UnixTime,
-        log: &mut L,
-        decide: impl FnOnce(Option<EntryRef<'_>>) -> Decision<'v>,
-    ) -> Result<Outcome, UpdateError> {
-        if key.len() > KEY_LEN_MAX {
-            return Err(UpdateError::KeyTooLong { len: key.len(), max: KEY_LEN_MAX });
+        hit: impl FnOnce(&crate::table::Table, usize, crate::table::Word),
+    ) -> Lookup<'_> {
+        let Some(space) = self.space(ns) else { return Lookup::Miss };
+        let table_idx = self.common.table_idx(at.slot);
+        let Some((idx, word)) = space.find(table_idx, at, key) else { return Lookup::Miss };
+        let entry = space.entry(word);
+        if entry.item.is_expired(now) {
+            return Lookup::Expired;
         }
-        let id: Id = (ns, key.into());
-        if self.entries.get(&id).is_some_and(|entry| entry.deadlines.is_expired(now)) {
-            self.remove(&id);
-            log.append(ns, at.slot, Change::Expire { key });
-        }
-        match decide(self.entries.get(&id).map(|entry| EntryRef { key, entry })) {
-            Decision::Keep => Ok(Outcome::Kept),
-            Decision::Delete => {
-                if !self.remove(&id) {
-                    return Ok(Outcome::Kept);
-                }
-                log.append(ns, at.slot, Change::Delete { key });
-                Ok(Outcome::Deleted)
-            }
-            Decision::Touch(deadlines) => {
-                let Some(entry) = self.entries.get_mut(&id) else { return Ok(Outcome::Kept) };
-                entry.deadlines = deadlines;
-                log.append(ns, at.slot, Change::Touch { key, deadlines });
-                Ok(Outcome::Touched)
-            }
-            Decision::Put(put) => self.put(id, at, put, log),
+        hit(&space.tables[table_idx], idx, word);
+        Lookup::Hit(entry)
+    }
+
+    /// Prefetches the row of the directory that a look-up will read: the first stage of a batch.
+    #[inline]
+    pub fn prefetch_directory(&self, ns: NamespaceId, at: KeyHash) {
+        if let Some(space) = self.space(ns) {
+            prefetch(&space.tables[self.common.table_idx(at.slot)]);
         }
     }
 
-    fn put<L: Log>(
-        &mut self,
-        id: Id,
-        at: KeyHash,
-        put: Put<'_>,
-        log: &mut L,
-    ) -> Result<Outcome, UpdateError> {
-        let len = match &put.value {
-            Value::Bytes(bytes) => bytes.len(),
-            Value::Large(writer) => writer.as_ref().map_or(0, LargeWriter::len),
-        };
-        if len > self.value_len_max {
-            return Err(UpdateError::TooLarge { len, max: self.value_len_max });
-        }
-        let in_place = match &put.value {
-            Value::Bytes(_) => len,
-            Value::Large(_) => 0,
-        };
-        let charge_of_old =
-            |shard: &Self| shard.entries.get(&id).map_or(0, |entry| charge(&id.1, entry));
-        let created = charge_of_old(self) == 0;
-        let before = charge_of_old(self);
-        let after = charge_with(&id.1, in_place);
-        let more = after.saturating_sub(before);
-        self.take(more, log)?;
-        // Making room may have evicted the old entry, charge and all.
-        let kept = charge_of_old(self);
-        if kept < before
-            && let Err(error) = self.take(before.min(after), log)
+    /// Prefetches the words that a look-up will read: the second stage.
+    #[inline]
+    pub fn prefetch_home(&self, ns: NamespaceId, at: KeyHash) {
+        if let Some(space) = self.space(ns)
+            && let Some(word) =
+                space.tables[self.common.table_idx(at.slot)].home_word(at.fragment())
         {
-            self.budget.give(self.idx, more);
-            return Err(error);
+            prefetch(word);
         }
-        self.unlink(&id);
-        let value = match put.value {
-            Value::Bytes(bytes) => Stored::Bytes(bytes.into()),
-            Value::Large(writer) => match writer.take() {
-                Some(writer) => Stored::Large(writer.finish()),
-                None => Stored::Bytes(Box::default()),
-            },
-        };
-        let change = Change::Put {
-            key: &id.1,
-            value: match &value {
-                Stored::Bytes(bytes) => ChangeValue::Bytes(bytes),
-                Stored::Large(large) => ChangeValue::Large(large),
-            },
-            kind: put.kind,
-            deadlines: put.deadlines,
-            client_flags: put.client_flags,
-            content_type: put.content_type,
-        };
-        let version = log.append(id.0, at.slot, change);
-        let entry = Entry {
-            value,
-            kind: put.kind,
-            version,
-            deadlines: put.deadlines,
-            client_flags: put.client_flags,
-            content_type: put.content_type,
-            place: self.place_next,
-            was_used: AtomicBool::new(false),
-        };
-        self.charged += charge(&id.1, &entry);
-        if kept > after {
-            self.budget.give(self.idx, kept - after);
-        }
-        self.queue.insert(self.place_next, (id.clone(), at.slot));
-        self.entries.insert(id, entry);
-        self.place_next += 1;
-        Ok(Outcome::Put { version, created })
     }
 
-    /// Takes `bytes` from the budget, evicting for them.
-    fn take<L: Log>(&mut self, bytes: u64, log: &mut L) -> Result<(), UpdateError> {
-        while !self.budget.take(self.idx, bytes) {
-            if bytes > self.budget.limit() {
-                return Err(UpdateError::Full { retry: false });
-            }
-            let shard = self.fullest();
-            if shard != self.idx && !self.budget.has_fair_share(self.idx, EVICT_LEN) {
-                return Err(UpdateError::NeedRoom { shard });
-            }
-            if !self.evict(log) {
-                return Err(UpdateError::Full { retry: true });
+    /// Prefetches the item that a look-up will read: the third stage.
+    #[inline]
+    pub fn prefetch_item(&self, ns: NamespaceId, at: KeyHash) {
+        let Some(space) = self.space(ns) else { return };
+        let table = &space.tables[self.common.table_idx(at.slot)];
+        if let Some((_, word)) = table.find(at.fragment(), |_| true) {
+            let location = word.location();
+            let buf = &space.bufs[location.seg()];
+            for line in [0, 64] {
+                if let Some(byte) = buf.get(location.offset() + line) {
+                    prefetch(byte);
+                }
             }
         }
-        Ok(())
     }
 
-    fn fullest(&self) -> usize {
-        let shards = self.budget.shards();
-        (0..shards).max_by_key(|shard| self.budget.held(*shard)).unwrap_or(0)
-    }
-
-    /// Evicts some entries, for this shard or another.
-    pub fn evict_one<L: Log>(&mut self, _now: UnixTime, log: &mut L) {
-        let before = self.budget.held(self.idx);
-        while self.budget.held(self.idx) + EVICT_LEN > before && self.evict(log) {}
-    }
-
-    /// Evicts one entry; whether there was one. Each is passed over once at most, so it ends.
-    fn evict<L: Log>(&mut self, log: &mut L) -> bool {
-        while let Some((place, (id, slot))) = self.queue.pop_first() {
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            debug_assert_eq!(entry.place, place, "a place leads to its entry");
-            if core::mem::take(entry.was_used.get_mut()) {
-                entry.place = self.place_next;
-                self.queue.insert(self.place_next, (id, slot));
-                self.place_next += 1;
-                continue;
+    /// Visits the live entries of a slot from a fragment on, in order, until their keys and values have
+    /// `max_bytes`, but always whole groups of equal fragment. Returns the fragment to resume at.
+    #[expect(clippy::too_many_arguments, reason = "where, how much, and what for")]
+    pub fn scan(
+        &self,
+        ns: NamespaceId,
+        slot: Slot,
+        from_fragment: u32,
+        max_bytes: usize,
+        now: UnixTime,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> Option<u32> {
+        let space = self.space(ns)?;
+        let (mut bytes, mut last) = (0, None);
+        for word in space.tables[self.common.table_idx(slot)].iter(from_fragment) {
+            if bytes >= max_bytes && last.is_some_and(|last| last != word.fragment()) {
+                return Some(word.fragment());
             }
-            self.remove(&id);
-            log.append(id.0, slot, Change::Evict { key: &id.1 });
-            return true;
+            last = Some(word.fragment());
+            let entry = space.entry(word);
+            bytes = bytes.saturating_add(entry.key().len() + entry.value().len());
+            if !entry.item.is_expired(now) {
+                visit(entry);
+            }
         }
-        false
+        None
     }
 
-    /// Removes expired entries among the next `items_max`, going on where the last call stopped.
-    pub fn tick<L: Log>(&mut self, now: UnixTime, log: &mut L, items_max: usize) -> Tick {
+    /// Removes all entries of a slot at once; their memory is found by later ticks.
+    pub fn clear(&mut self, ns: NamespaceId, slot: Slot, log: &mut impl Log) {
+        let table_idx = self.common.table_idx(slot);
+        log.append(ns, slot, crate::entry::Change::Clear);
+        let Some(space) = self.spaces.iter_mut().find(|space| space.ns == ns) else { return };
+        let table = core::mem::take(&mut space.tables[table_idx]);
+        if table.len() == 0 {
+            space.tables[table_idx] = table;
+            return;
+        }
+        self.common.born += 1;
+        space.entries -= u64::try_from(table.len()).unwrap_or(0);
+        space.detached.push_back(Detached { table, at: self.common.born, from: 0 });
+    }
+
+    /// Takes away what is expired or cleared, and what a lowered limit has no room for; about
+    /// `max_items` entries, or the segment or table that passes them.
+    pub fn tick(&mut self, now: UnixTime, log: &mut impl Log, max_items: u64) -> Tick {
         let mut handled = 0;
-        let mut dead = Vec::new();
-        for (place, (id, slot)) in self.queue.range(self.tick_place..).take(items_max) {
-            handled += 1;
-            self.tick_place = place + 1;
-            if self.entries.get(id).is_some_and(|entry| entry.deadlines.is_expired(now)) {
-                dead.push((id.clone(), *slot));
+        let mut more = false;
+        for space in &mut self.spaces {
+            handled += space.walk_detached(&mut self.common, max_items);
+            let before = self.common.work;
+            more |= space.sweep(&mut self.common, log, now, max_items);
+            let work = self.common.work;
+            handled += work.expired - before.expired + work.items_moved - before.items_moved;
+            more |= !space.detached.is_empty();
+        }
+        for _ in 0..EVACUATIONS_MAX {
+            if self.common.budget.used() <= self.common.budget.ceiling(Purse::Common) {
+                break;
             }
-        }
-        let more = handled == items_max && !dead.is_empty();
-        if handled < items_max {
-            self.tick_place = 0;
-        }
-        for (id, slot) in dead {
-            self.remove(&id);
-            log.append(id.0, slot, Change::Expire { key: &id.1 });
+            more |= self.evict_one(now, log);
         }
         Tick { handled, more }
     }
 
-    /// The number of entries, those that expired and are not yet removed included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
+    /// Evicts one segment and gives its memory to all shards. False when nothing could go.
+    pub fn evict_one(&mut self, now: UnixTime, log: &mut impl Log) -> bool {
+        let evicted = self.make_room(now, log);
+        while self.common.trim() {}
+        evicted
     }
 
-    /// Whether there is no entry.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// Evicts one segment and keeps its memory for this shard's next write.
+    pub fn make_room(&mut self, now: UnixTime, log: &mut impl Log) -> bool {
+        let is_poor = self.common.pool.len() < RESERVE;
+        self.evict_somewhere(None, now, log, if is_poor { Mode::Force } else { Mode::Judge })
     }
 
-    /// Checks the invariants of the module's documentation.
-    ///
-    /// # Panics
-    ///
-    /// When one does not hold.
+    /// Sets the role of a slot; nothing moves now.
+    pub fn set_role(&mut self, slot: Slot, role: Role) {
+        let table_idx = self.common.table_idx(slot);
+        let before = core::mem::replace(&mut self.common.roles[table_idx], role);
+        match (before, role) {
+            (Role::Primary, Role::Backup) => self.common.budget.add_backup(),
+            (Role::Backup, Role::Primary) => {
+                self.common.budget.drop_backup();
+                for space in &mut self.spaces {
+                    space.promoted += space.tables[table_idx].item_bytes;
+                }
+            }
+            (Role::Primary, Role::Primary) | (Role::Backup, Role::Backup) => {}
+        }
+    }
+
+    /// The role of a slot.
+    #[must_use]
+    pub fn role(&self, slot: Slot) -> Role {
+        self.common.role(slot)
+    }
+
+    /// Bounds the memory of a namespace in this shard, in bytes; entries of backup slots do not count.
+    pub fn set_quota(&mut self, ns: NamespaceId, quota: Option<u64>) {
+        if let Some(space) = self.space_or_new(ns) {
+            space.quota = quota;
+        }
+    }
+
+    /// Whether entries of a namespace may be evicted.
+    pub fn set_evicts(&mut self, ns: NamespaceId, evicts: bool) {
+        if let Some(space) = self.space_or_new(ns) {
+            space.evicts = evicts;
+        }
+    }
+
+    /// Drops everything of a namespace; nothing is appended to a log. True if there was anything.
+    pub fn drop_space(&mut self, ns: NamespaceId) -> bool {
+        let Some(at) = self.spaces.iter().position(|space| space.ns == ns) else { return false };
+        let space = self.spaces.swap_remove(at);
+        space.retire(&self.common);
+        true
+    }
+
+    /// What the shard has done since it was made.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.common.work
+    }
+
+    /// The namespaces that have a space here.
+    pub fn namespaces(&self) -> impl Iterator<Item = NamespaceId> {
+        self.spaces.iter().map(|space| space.ns)
+    }
+
+    /// Counts of all namespaces; `held` is all that the shard was charged.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let sum = |of: fn(&Stats) -> u64| self.spaces.iter().map(|space| of(&space.stats())).sum();
+        Stats {
+            entries: sum(|stats| stats.entries),
+            item_bytes: sum(|stats| stats.item_bytes),
+            table_bytes: sum(|stats| stats.table_bytes),
+            held: self.common.budget.held(self.common.idx),
+        }
+    }
+
+    /// Counts of one namespace; O(slots of the shard).
+    #[must_use]
+    pub fn space_stats(&self, ns: NamespaceId) -> Stats {
+        self.space(ns).map_or_else(Stats::default, Space::stats)
+    }
+
+    /// Counts of one slot in one namespace; O(1).
+    #[must_use]
+    pub fn slot_stats(&self, ns: NamespaceId, slot: Slot) -> Stats {
+        let table = self.space(ns).map(|space| &space.tables[self.common.table_idx(slot)]);
+        table.map_or_else(Stats::default, |table| Stats {
+            entries: u64::try_from(table.len()).unwrap_or(u64::MAX),
+            item_bytes: table.item_bytes,
+            table_bytes: table.charge(),
+            held: table.item_bytes + table.charge(),
+        })
+    }
+
+    /// Asserts what the modules of this crate promise about their structures; O(entries).
     pub fn check_invariants(&self) {
-        let charged: u64 = self.entries.iter().map(|((_, key), entry)| charge(key, entry)).sum();
-        assert_eq!(charged, self.charged, "every entry is charged once");
-        assert!(charged <= self.budget.held(self.idx), "the budget knows of every charge");
-        assert!(self.budget.used() <= self.budget.limit(), "the limit holds");
-        assert_eq!(self.entries.len(), self.queue.len(), "every entry has one place");
-        for (place, (id, _)) in &self.queue {
-            assert_eq!(
-                self.entries.get(id).map(|entry| entry.place),
-                Some(*place),
-                "a place leads to its entry"
-            );
+        for space in &self.spaces {
+            space.check_invariants();
         }
+        let reserve = u64::try_from(self.common.pool.len()).unwrap_or(0) * self.common.seg_bytes();
+        let held: u64 = self.spaces.iter().map(|space| space.held).sum();
+        assert!(held + reserve <= self.common.budget.held(self.common.idx), "all is charged");
     }
 
-    /// Takes the entry out of both maps and leaves its charge with the caller; whether there was one.
-    fn unlink(&mut self, id: &Id) -> bool {
-        let Some(entry) = self.entries.remove(id) else { return false };
-        self.queue.remove(&entry.place);
-        self.charged -= charge(&id.1, &entry);
-        if let Stored::Large(large) = &entry.value
-            && Arc::strong_count(large) > 1
-        {
-            large.orphan();
-        }
-        true
+    #[inline]
+    fn space(&self, ns: NamespaceId) -> Option<&Space> {
+        self.spaces.iter().find(|space| space.ns == ns)
     }
 
-    fn remove(&mut self, id: &Id) -> bool {
-        let Some(bytes) = self.entries.get(id).map(|entry| charge(&id.1, entry)) else {
-            return false;
+    fn space_or_new(&mut self, ns: NamespaceId) -> Option<&mut Space> {
+        let idx = self.space_idx(ns)?;
+        self.spaces.get_mut(idx)
+    }
+
+    /// The index of the space of `ns`, made if there is none; `None` when memory is missing.
+    fn space_idx(&mut self, ns: NamespaceId) -> Option<usize> {
+        if let Some(at) = self.spaces.iter().position(|space| space.ns == ns) {
+            return Some(at);
+        }
+        let charge = Space::fixed_charge(&self.common.geometry);
+        if !self.common.take(charge, Purse::Common) {
+            return None;
+        }
+        self.spaces.push(Space::new(ns, &self.common.geometry));
+        Some(self.spaces.len() - 1)
+    }
+
+    /// Evicts until `attempt` succeeds, within the bound of `most` evacuations.
+    fn with_room<T>(
+        &mut self,
+        now: UnixTime,
+        log: &mut dyn Log,
+        most: u64,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, (Option<usize>, Want)>,
+    ) -> Result<T, UpdateError> {
+        for evicted in 0..=most {
+            let (space_idx, want) = match attempt(self) {
+                Ok(done) => return Ok(done),
+                Err(refused) => refused,
+            };
+            let slack = self.common.seg_bytes();
+            let budget = &self.common.budget;
+            let only = match want {
+                Want::Quota => space_idx,
+                Want::Engine => {
+                    let is_own_turn = evicted > 0 || budget.has_fair_share(self.common.idx, slack);
+                    let fuller = if is_own_turn { None } else { self.fullest_of_four() };
+                    if let Some(shard) = fuller {
+                        return Err(UpdateError::NeedRoom { shard });
+                    }
+                    None
+                }
+            };
+            // Without its reserve an evacuation has nowhere to copy to.
+            let is_forced = evicted >= FORCE_FROM || self.common.pool.len() < RESERVE;
+            let mode = if is_forced { Mode::Force } else { Mode::Judge };
+            if evicted < most && !self.evict_somewhere(only, now, log, mode) && is_forced {
+                return Err(UpdateError::Full { retry: self.spaces.iter().any(|s| s.evicts) });
+            }
+        }
+        Err(UpdateError::Full { retry: true })
+    }
+
+    /// Evicts one segment of the space at `only`, else of the one that holds most.
+    fn evict_somewhere(
+        &mut self,
+        only: Option<usize>,
+        now: UnixTime,
+        log: &mut dyn Log,
+        mode: Mode,
+    ) -> bool {
+        let most = |spaces: &[Space]| {
+            let able = spaces.iter().enumerate().filter(|(_, space)| space.evicts);
+            able.max_by_key(|(_, space)| space.held).map(|(idx, _)| idx)
         };
-        self.unlink(id);
-        self.budget.give(self.idx, bytes);
-        true
+        let Some(idx) = only.or_else(|| most(&self.spaces)) else { return false };
+        self.spaces[idx].evict_segment(&mut self.common, log, now, mode)
+    }
+
+    /// The fullest of four shards drawn at random, if it holds more than this one.
+    fn fullest_of_four(&mut self) -> Option<usize> {
+        let shards = u64::try_from(self.common.geometry.shards).unwrap_or(1);
+        let mut best = self.common.idx;
+        for _ in 0..4 {
+            let drawn = usize::try_from(self.prng.below(shards)).unwrap_or(0);
+            if self.common.budget.held(drawn) > self.common.budget.held(best) {
+                best = drawn;
+            }
+        }
+        (best != self.common.idx).then_some(best)
     }
 }
 
-/// What an entry is charged, large values' pages not included, in bytes.
-fn charge(key: &[u8], entry: &Entry) -> u64 {
-    charge_with(
-        key,
-        match &entry.value {
-            Stored::Bytes(bytes) => bytes.len(),
-            Stored::Large(_) => 0,
-        },
-    )
-}
-
-fn charge_with(key: &[u8], value_len: usize) -> u64 {
-    u64::try_from(2 * key.len() + value_len + ENTRY_OVERHEAD).unwrap_or(u64::MAX)
+impl Drop for Shard {
+    fn drop(&mut self) {
+        for space in core::mem::take(&mut self.spaces) {
+            space.retire(&self.common);
+        }
+        let pool = u64::try_from(self.common.pool.len()).unwrap_or(0);
+        self.common.give(pool * self.common.seg_bytes());
+        for _ in self.common.roles.iter().filter(|&&role| role == Role::Backup) {
+            self.common.budget.drop_backup();
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! A shard against a naive twin.
-
-extern crate std;
+//! Random operations against a naive twin, with every invariant checked.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
@@ -15,195 +15,328 @@ use ringhold_types::time::UnixTime;
 use crate::budget::{Budget, EngineConfig, Geometry};
 use crate::entry::{Change, Decision, Log, Lookup, Outcome, Put, UpdateError, Value, ValueRef};
 use crate::hash::HashSeed;
-use crate::shard::Shard;
+use crate::shard::{EVACUATIONS_MAX, Shard};
 
-const NS: NamespaceId = NamespaceId::DEFAULT;
-const MIB: u64 = 1 << 20;
+const NS: NamespaceId = NamespaceId(0);
+const START: UnixTime = UnixTime(1_800_000_000_000);
 
-/// Stamps changes, and plays them on a map of what should be there.
+#[derive(Clone, PartialEq, Debug)]
+struct Entry {
+    value: Vec<u8>,
+    deadlines: Deadlines,
+    version: Version,
+}
+
+/// The twin: whatever the log says happened has happened.
 #[derive(Default)]
 struct Twin {
-    version: Version,
-    keys: BTreeMap<Vec<u8>, (usize, Deadlines)>,
-    evicted: usize,
+    entries: BTreeMap<Vec<u8>, Entry>,
+    version: u64,
+    is_gated: bool,
 }
 
 impl Log for Twin {
-    fn append(&mut self, _: NamespaceId, _: Slot, change: Change<'_>) -> Version {
-        self.version = self.version.next(0);
+    fn append(&mut self, _ns: NamespaceId, slot: Slot, change: Change<'_>) -> Version {
+        self.version += 1;
+        let version = Version(self.version);
         match change {
-            Change::Put { .. } | Change::Touch { .. } | Change::Clear => {}
-            Change::Delete { key } | Change::Expire { key } => {
-                assert!(self.keys.remove(key).is_some(), "only what was there goes");
+            Change::Put { key, value, deadlines, .. } => {
+                let value = match value {
+                    crate::entry::ChangeValue::Bytes(bytes) => bytes.to_vec(),
+                    crate::entry::ChangeValue::Large(large) => {
+                        large.chunks().flatten().copied().collect()
+                    }
+                };
+                self.entries.insert(key.to_vec(), Entry { value, deadlines, version });
             }
-            Change::Evict { key } => {
-                assert!(self.keys.remove(key).is_some(), "only what was there goes");
-                self.evicted += 1;
+            Change::Touch { key, deadlines } => {
+                self.entries.get_mut(key).expect("a touched entry is there").deadlines = deadlines;
             }
+            Change::Delete { key } | Change::Expire { key } | Change::Evict { key } => {
+                assert!(self.entries.remove(key).is_some(), "a removed entry was there");
+            }
+            Change::Clear => self.entries.retain(|key, _| Slot::of_key(key) != slot),
         }
-        self.version
+        version
     }
 
-    fn may_remove(&self, _: Slot) -> bool {
-        true
+    fn may_remove(&self, _slot: Slot) -> bool {
+        !self.is_gated
     }
 }
 
-/// A shard that is the whole of an engine of 8 MiB, and its twin.
 struct Bench {
     shard: Shard,
-    budget: Arc<Budget>,
     twin: Twin,
     seed: HashSeed,
     now: UnixTime,
+    budget: alloc::sync::Arc<Budget>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let config = EngineConfig { limit: 8 * MIB, cores: 1, value_len_max: None };
-        let geometry = Geometry { shards: 1, ..Geometry::new(&config).expect("it is valid") };
+        let config = EngineConfig { limit: 8 << 20, cores: 1, value_len_max: None };
+        let mut geometry = Geometry::new(&config).expect("the configuration is good");
+        geometry.shards = 1;
         let budget = Budget::new(&geometry);
-        let shard = Shard::new(0, &geometry, Arc::clone(&budget));
-        Self { shard, budget, twin: Twin::default(), seed: HashSeed::new(3), now: UnixTime(1_000) }
+        let seed = HashSeed::new(7);
+        let shard = Shard::new(0, geometry, seed, alloc::sync::Arc::clone(&budget));
+        Self { shard, twin: Twin::default(), seed, now: START, budget }
     }
 
-    fn set(
+    fn update(&mut self, key: &str, decision: Decision<'_>) -> Result<Outcome, UpdateError> {
+        let at = self.seed.key(key.as_bytes());
+        let before = self.shard.work();
+        let done =
+            self.shard.update(NS, key.as_bytes(), at, self.now, &mut self.twin, |_| decision);
+        let evacuations = self.shard.work().evacuations - before.evacuations;
+        assert!(evacuations <= 3 * EVACUATIONS_MAX + 20, "work is bounded");
+        assert!(self.budget.used() <= self.budget.limit(), "the limit holds");
+        done
+    }
+
+    fn put(
         &mut self,
-        key: &[u8],
-        len: usize,
-        deadlines: Deadlines,
+        key: &str,
+        value: &[u8],
+        hard: Option<UnixTime>,
     ) -> Result<Outcome, UpdateError> {
-        let value = value_of(key, len);
-        let mut large = None;
-        if self.shard.is_large(key.len(), len) {
-            let mut writer = self.shard.begin_large(NS, len, self.now, &mut self.twin)?;
-            writer.write(&value);
-            large = Some(writer);
-        }
-        let outcome =
-            self.shard.update(NS, key, self.seed.key(key), self.now, &mut self.twin, |_| {
-                Decision::Put(Put {
-                    value: if large.is_some() {
-                        Value::Large(&mut large)
-                    } else {
-                        Value::Bytes(&value)
-                    },
-                    kind: 0,
-                    deadlines,
-                    client_flags: 0,
-                    content_type: ContentTypeId::NONE,
-                })
-            })?;
-        self.twin.keys.insert(key.to_vec(), (len, deadlines));
-        Ok(outcome)
+        let deadlines = Deadlines { hard, soft: None };
+        let put = Put {
+            value: Value::Bytes(value),
+            kind: 0,
+            deadlines,
+            client_flags: 0,
+            content_type: ContentTypeId::NONE,
+        };
+        self.update(key, Decision::Put(put))
     }
 
-    fn delete(&mut self, key: &[u8]) -> Result<Outcome, UpdateError> {
-        let at = self.seed.key(key);
-        self.shard.update(NS, key, at, self.now, &mut self.twin, |_| Decision::Delete)
-    }
-
-    fn lookup(&self, key: &[u8]) -> Lookup<'_> {
-        self.shard.lookup(NS, key, self.seed.key(key), self.now)
-    }
-
-    fn check_lookup(&self, key: &[u8]) {
-        match (self.lookup(key), self.twin.keys.get(key)) {
-            (Lookup::Hit(entry), Some((len, deadlines))) => {
-                assert_eq!(bytes_of(entry.value()), value_of(key, *len));
-                assert!(!deadlines.is_expired(self.now), "a dead entry is invisible");
+    fn check(&self, key: &str) {
+        let at = self.seed.key(key.as_bytes());
+        let expected = self.twin.entries.get(key.as_bytes());
+        match self.shard.lookup(NS, key.as_bytes(), at, self.now) {
+            Lookup::Hit(entry) => {
+                let value: Vec<u8> = match entry.value() {
+                    ValueRef::Bytes(bytes) => bytes.to_vec(),
+                    ValueRef::Large(large) => large.chunks().flatten().copied().collect(),
+                };
+                let seen = Entry { value, deadlines: entry.deadlines(), version: entry.version() };
+                let expected = expected.expect("a hit was written");
+                assert_eq!(seen.version, expected.version);
+                assert!(&seen == expected, "a hit is what was written");
+                assert!(!expected.deadlines.is_expired(self.now), "a hit is alive");
             }
-            (Lookup::Expired, Some((_, deadlines))) => assert!(deadlines.is_expired(self.now)),
-            (Lookup::Miss, None) => {}
-            (found, wanted) => panic!("{found:?} is not {wanted:?}"),
+            Lookup::Expired => {
+                let expected = expected.expect("an expired entry was written");
+                assert!(expected.deadlines.is_expired(self.now), "it is past its deadline");
+            }
+            Lookup::Miss => assert!(expected.is_none(), "a miss is explained by the log"),
         }
     }
 }
 
-/// A value whose bytes tell its key and length.
-fn value_of(key: &[u8], len: usize) -> Vec<u8> {
-    key.iter().copied().cycle().take(len).collect()
-}
-
-fn bytes_of(value: ValueRef<'_>) -> Vec<u8> {
-    match value {
-        ValueRef::Bytes(bytes) => bytes.to_vec(),
-        ValueRef::Large(large) => large.chunks().flatten().copied().collect(),
-    }
+fn key(n: u64) -> String {
+    format!("key:{n}")
 }
 
 #[test]
-fn a_shard_agrees_with_a_map_on_random_operations() {
-    for (run, keys, len_max, is_tight) in
-        [(1, 60, 900, false), (2, 400, 200_000, true), (3, 2_000, 30_000, true)]
-    {
-        let mut prng = Prng::new(run);
+fn engine_equals_its_twin_under_random_operations() {
+    for seed in 0..4 {
+        let mut prng = Prng::new(seed);
         let mut bench = Bench::new();
-        for _ in 0..10_000 {
-            let key = std::format!("key{}", prng.below(keys)).into_bytes();
-            match prng.below(10) {
-                0..=3 => {
-                    let len = usize::try_from(prng.below(len_max)).expect("small");
-                    let end = bench.now.0 + 1 + prng.below(50);
-                    let hard = prng.chance(1, 3).then_some(UnixTime(end));
-                    let done = bench.set(&key, len, Deadlines { hard, soft: None });
-                    assert!(matches!(done, Ok(Outcome::Put { .. })), "{done:?}");
+        for step in 0..30_000 {
+            let name = key(prng.below(4000));
+            match prng.below(100) {
+                0..=54 => {
+                    let most = if prng.chance(1, 40) { 50_000 } else { 4000 };
+                    let len = usize::try_from(prng.below(most)).expect("a length");
+                    let byte = prng.next_u64().to_le_bytes()[0];
+                    let ttl = prng.below(100_000);
+                    let hard = prng.chance(1, 3).then_some(UnixTime(bench.now.0 + ttl));
+                    let done = bench.put(&name, &vec![byte; len], hard);
+                    assert!(bench.twin.is_gated || done.is_ok(), "{done:?} at {step}");
                 }
-                4 => {
-                    let done = bench.delete(&key);
-                    assert!(matches!(done, Ok(Outcome::Deleted | Outcome::Kept)), "{done:?}");
-                    assert!(!bench.twin.keys.contains_key(&key), "it is gone");
+                55..=62 => {
+                    let _ignored = bench.update(&name, Decision::Delete);
                 }
-                5 => bench.now.0 += prng.below(20),
-                6 => {
-                    bench.shard.tick(bench.now, &mut bench.twin, 16);
+                63..=69 => {
+                    let hard = Some(UnixTime(bench.now.0 + prng.below(100_000)));
+                    let hard = hard.filter(|_| prng.chance(2, 3));
+                    let touch = Decision::Touch(Deadlines { hard, soft: None });
+                    let is_gone = matches!(
+                        bench.shard.peek(
+                            NS,
+                            name.as_bytes(),
+                            bench.seed.key(name.as_bytes()),
+                            bench.now
+                        ),
+                        Lookup::Expired
+                    );
+                    if !is_gone {
+                        let _ignored = bench.update(&name, touch);
+                    }
                 }
-                _ => bench.check_lookup(&key),
+                70 => bench.now.0 += prng.below(5_000),
+                71 => {
+                    bench.shard.tick(bench.now, &mut bench.twin, 64);
+                }
+                72 => {
+                    let slot = Slot::of_key(name.as_bytes());
+                    bench.shard.clear(NS, slot, &mut bench.twin);
+                }
+                73 => bench.twin.is_gated = prng.chance(1, 10),
+                _ => {
+                    let at = bench.seed.key(name.as_bytes());
+                    bench.shard.prefetch_directory(NS, at);
+                    bench.shard.prefetch_home(NS, at);
+                    bench.shard.prefetch_item(NS, at);
+                }
             }
-            assert!(bench.budget.used() <= bench.budget.limit());
+            bench.check(&name);
+            assert!(bench.budget.used() <= bench.budget.limit(), "the limit holds");
+            if step % 500 == 0 {
+                bench.shard.check_invariants();
+            }
+        }
+        for n in 0..4000 {
+            bench.check(&key(n));
         }
         bench.shard.check_invariants();
-        assert_eq!(bench.twin.evicted > 0, is_tight, "it evicts when it must, and only then");
-        for key in bench.twin.keys.keys().cloned().collect::<Vec<_>>() {
-            bench.delete(&key).expect("deleting needs no room");
-        }
-        assert!(bench.shard.is_empty() && bench.budget.used() == 0, "all is given back");
+        let budget = bench.budget;
+        drop(bench.shard);
+        assert_eq!(budget.used(), 0, "everything is given back");
     }
 }
 
 #[test]
-fn an_entry_that_is_read_outlives_one_that_is_not() {
+fn scan_returns_every_entry_of_a_slot_once() {
     let mut bench = Bench::new();
-    for number in 0..10_000 {
-        let key = std::format!("{number:04}").into_bytes();
-        bench.set(&key, 2_000, Deadlines::NEVER).expect("there is room");
-        assert!(matches!(bench.lookup(b"0000"), Lookup::Hit(_)), "after {number}");
+    for n in 0..3000 {
+        bench.put(&format!("{{tag}}{n}"), b"value", None).expect("there is room");
     }
-    assert!(matches!(bench.lookup(b"0001"), Lookup::Miss));
+    let (mut seen, mut from) = (Vec::new(), Some(0));
+    while let Some(at) = from {
+        let slot = Slot::of_key(b"tag");
+        from = bench
+            .shard
+            .scan(NS, slot, at, 1000, bench.now, |entry| seen.push(entry.key().to_vec()));
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 3000);
     bench.shard.check_invariants();
 }
 
 #[test]
-fn what_cannot_fit_is_refused_and_changes_nothing() {
+fn memory_of_expired_entries_comes_back() {
     let mut bench = Bench::new();
-    let max = 1024 * 1024;
-    let too_large = Err(UpdateError::TooLarge { len: max + 1, max });
-    assert_eq!(bench.set(b"k", max + 1, Deadlines::NEVER), too_large);
-    let too_long = Err(UpdateError::KeyTooLong { len: 65_536, max: 65_535 });
-    assert_eq!(bench.set(&[b'k'; 65_536], 1, Deadlines::NEVER), too_long);
-    assert!(bench.shard.is_empty() && bench.budget.used() == 0);
+    for n in 0..20_000 {
+        bench
+            .put(&key(n), &[1; 100], Some(bench.now.after(core::time::Duration::from_secs(10))))
+            .expect("room");
+    }
+    bench.now.0 += 10_000;
+    while bench.shard.tick(bench.now, &mut bench.twin, 64).more {}
+    assert_eq!(bench.shard.stats().entries, 0);
+    bench.shard.check_invariants();
 }
 
 #[test]
-fn a_large_value_stays_readable_and_charged_after_it_was_deleted() {
+fn large_value_is_received_in_parts_and_charged_until_its_last_reader_lets_go() {
     let mut bench = Bench::new();
-    bench.set(b"k", 300_000, Deadlines::NEVER).expect("there is room");
-    let Lookup::Hit(entry) = bench.lookup(b"k") else { panic!("it is there") };
-    let ValueRef::Large(large) = entry.value() else { panic!("it is large") };
-    let held = Arc::clone(large);
-    bench.delete(b"k").expect("it is there");
-    assert!(bench.budget.used() >= 300_000);
-    assert_eq!(bytes_of(ValueRef::Large(&held)), value_of(b"k", 300_000));
-    drop(held);
-    assert_eq!(bench.budget.used(), 0);
+    let value: Vec<u8> = (0..200_000u32).map(|n| n.to_le_bytes()[0]).collect();
+    let writer = bench.shard.begin_large(NS, value.len(), bench.now, &mut bench.twin);
+    let mut writer = writer.expect("there is room");
+    for part in value.chunks(1000) {
+        writer.write(part);
+    }
+    assert_eq!(writer.remaining(), 0);
+    let mut writer = Some(writer);
+    let put = Put {
+        value: Value::Large(&mut writer),
+        kind: 0,
+        deadlines: Deadlines::NEVER,
+        client_flags: 9,
+        content_type: ContentTypeId(3),
+    };
+    let done = bench.update("large", Decision::Put(put)).expect("there is room");
+    assert!(matches!(done, Outcome::Put { created: true, .. }));
+    assert!(writer.is_none(), "a stored writer is taken");
+    bench.check("large");
+    let at = bench.seed.key(b"large");
+    let Lookup::Hit(entry) = bench.shard.peek(NS, b"large", at, bench.now) else {
+        panic!("the entry is there")
+    };
+    assert_eq!((entry.client_flags(), entry.content_type()), (9, ContentTypeId(3)));
+    let ValueRef::Large(large) = entry.value() else { panic!("the value is in pages") };
+    let reader = alloc::sync::Arc::clone(large);
+    let with_reader = bench.budget.used();
+    bench.update("large", Decision::Delete).expect("a delete succeeds");
+    bench.shard.check_invariants();
+    assert!(with_reader - bench.budget.used() < 200_000, "a reader keeps the charge");
+    drop(reader);
+    assert!(with_reader - bench.budget.used() >= 200_000, "the last reader gives it back");
+}
+
+#[test]
+fn backup_entries_are_kept_while_primaries_are_evicted() {
+    let mut bench = Bench::new();
+    let slot = Slot::of_key(b"{kept}");
+    let kept = Slot::of_key(b"kept");
+    assert_eq!(slot, kept);
+    bench.shard.set_role(kept, crate::entry::Role::Backup);
+    for n in 0..500 {
+        bench.put(&format!("{{kept}}{n}"), &[1; 1000], None).expect("there is room");
+    }
+    for n in 0..40_000 {
+        bench.put(&key(n), &[2; 500], None).expect("primaries are evicted");
+    }
+    bench.shard.check_invariants();
+    for n in 0..500 {
+        let name = format!("{{kept}}{n}");
+        bench.check(&name);
+        assert!(bench.twin.entries.contains_key(name.as_bytes()), "a backup entry stays");
+    }
+    bench.shard.set_role(kept, crate::entry::Role::Primary);
+    for n in 0..60_000 {
+        bench.put(&key(n), &[3; 500], None).expect("primaries are evicted");
+    }
+    bench.shard.check_invariants();
+}
+
+#[test]
+fn lowered_limit_is_reached_by_ticks() {
+    let mut bench = Bench::new();
+    for n in 0..40_000 {
+        bench.put(&key(n), &[2; 500], None).expect("primaries are evicted");
+    }
+    let limit = 6 << 20;
+    bench.budget.set_limit(limit).expect("the limit is within the engine's range");
+    for _ in 0..200 {
+        bench.shard.tick(bench.now, &mut bench.twin, 64);
+    }
+    assert!(bench.budget.used() <= limit, "{} is used", bench.budget.used());
+    bench.shard.check_invariants();
+}
+
+#[test]
+fn full_engine_refuses_when_the_log_keeps_everything() {
+    let mut bench = Bench::new();
+    bench.twin.is_gated = true;
+    let mut refused = 0;
+    for n in 0..40_000 {
+        match bench.put(&key(n), &[2; 500], None) {
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error, UpdateError::Full { retry: true });
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "there was not room for all");
+    assert_eq!(bench.shard.stats().entries, 40_000 - refused);
+    bench.shard.check_invariants();
+    bench.twin.is_gated = false;
+    bench.put("after", b"value", None).expect("room can be made again");
 }

@@ -1,0 +1,393 @@
+//! Evacuation: a segment's entries are copied forward or dropped, then it is free.
+//!
+//! The choice is S3-FIFO's (Yang and others, SOSP 2023), with credits for small entries. An
+//! evacuation that finds no room for a copy stops: what was moved is moved, the rest stays.
+
+use core::mem;
+
+use ringhold_types::slot::Slot;
+use ringhold_types::time::UnixTime;
+
+use crate::budget::Purse;
+use crate::entry::{Change, Log, Role};
+use crate::hash::KeyHash;
+use crate::item::{self, Item};
+use crate::segment::{CLASSES, Queue, Seg, State};
+use crate::space::{Common, SEG_CHARGE, Space};
+use crate::table::{Location, Word};
+
+/// Bytes of word and ghost that count as an entry's own.
+const ENTRY_OVERHEAD: u64 = 12;
+
+/// How an evacuation judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// By use.
+    Judge,
+    /// Everything that may go goes.
+    Force,
+    /// Everything alive stays.
+    Keep,
+}
+
+/// What becomes of an entry.
+enum Verdict {
+    Expire,
+    Evict,
+    Copy { queue: Queue, freq: u8, credit: u8 },
+}
+
+/// `min(7, floor(avg / size - 0.2))`, with `avg` in sixteenths.
+pub(crate) fn credit(avg: u64, size: u64) -> u8 {
+    let tenths = (avg * 10 / (size.max(1) * 16)).saturating_sub(2);
+    u8::try_from((tenths / 10).min(7)).unwrap_or(7)
+}
+
+impl Space {
+    /// The size of an entry as eviction counts it.
+    fn size(&self, item: Item<'_>) -> u64 {
+        let held = if item.is_large() { self.handles.get(item.handle()) } else { None };
+        let len = item::weight(item.len(), held.map(|held| &*held.value));
+        len.saturating_add(ENTRY_OVERHEAD)
+    }
+
+    /// Notes an insert in the mean; returns the credit of its size.
+    pub(crate) fn note_size(&mut self, len: u64) -> u8 {
+        let size = len.saturating_add(ENTRY_OVERHEAD);
+        let sixteenths = size.saturating_mul(16);
+        self.avg =
+            if self.avg == 0 { sixteenths } else { self.avg - self.avg / 512 + sixteenths / 512 };
+        credit(self.avg, size)
+    }
+
+    /// Frees one segment if it can; `Mode::Judge` or `Mode::Force` for the live.
+    pub(crate) fn evict_segment(
+        &mut self,
+        common: &mut Common,
+        log: &mut dyn Log,
+        now: UnixTime,
+        mode: Mode,
+    ) -> bool {
+        if (mode == Mode::Judge || !self.evicts)
+            && let Some(id) = self.worst_segment(common, now)
+        {
+            return self.evacuate(common, log, now, id, Mode::Keep);
+        }
+        if !self.evicts {
+            return false;
+        }
+        let bytes = |queue: Queue| {
+            self.seg_count[queue.idx()] * common.seg_bytes() + self.large_bytes[queue.idx()]
+        };
+        let (small, main) = (bytes(Queue::Small), bytes(Queue::Main));
+        let small_share = ((small + main) / 10).max(common.seg_bytes());
+        let order = if self.promoted > small_share {
+            [Queue::Backup, Queue::Small, Queue::Main]
+        } else if small == 0 || main > (small + main) / 10 * 9 {
+            [Queue::Main, Queue::Small, Queue::Backup]
+        } else {
+            [Queue::Small, Queue::Main, Queue::Backup]
+        };
+        for queue in order {
+            if queue == Queue::Backup && self.promoted == 0 {
+                continue;
+            }
+            if let Some(id) = self.oldest(queue) {
+                if queue == Queue::Backup {
+                    // Also what turns out to be no promoted entry is passed, so that the count ends.
+                    let passed = u64::from(self.segs[id as usize].len);
+                    self.promoted = self.promoted.saturating_sub(passed);
+                }
+                return self.evacuate(common, log, now, id, mode);
+            }
+        }
+        false
+    }
+
+    /// The segment worth compacting before anything alive is evicted.
+    fn worst_segment(&self, common: &Common, now: UnixTime) -> Option<u32> {
+        let sealed = || self.queues.iter().flatten().copied();
+        let seg = |id: u32| &self.segs[id as usize];
+        if self.ttl_segs > 0
+            && let Some(id) = sealed()
+                .filter(|&id| seg(id).queue != Queue::Backup)
+                .max_by_key(|&id| seg(id).expired_share(now))
+            && seg(id).expired_share(now) >= 64
+        {
+            return Some(id);
+        }
+        let segments: u64 = self.seg_count.iter().sum();
+        if self.dead * 8 <= segments * common.seg_bytes() {
+            return None;
+        }
+        let least = sealed().min_by_key(|&id| seg(id).live)?;
+        (seg(least).live <= seg(least).len / 4 * 3).then_some(least)
+    }
+
+    /// The oldest segment of a queue, sealed.
+    fn oldest(&mut self, queue: Queue) -> Option<u32> {
+        let front = self.queues[queue.idx()].front().copied();
+        let born = |id: u32| self.segs[id as usize].born;
+        let open = self.open[queue.idx()].iter().copied().filter(|&id| id != 0);
+        let open = open.min_by_key(|&id| born(id));
+        match (front, open) {
+            (Some(front), Some(open)) if born(front) <= born(open) => Some(front),
+            (Some(front), None) => Some(front),
+            (_, Some(open)) => {
+                let class = self.segs[open as usize].class;
+                self.seal(queue, class);
+                Some(open)
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Empties a sealed segment. False when it stopped for want of room.
+    pub(crate) fn evacuate(
+        &mut self,
+        common: &mut Common,
+        log: &mut dyn Log,
+        now: UnixTime,
+        id: u32,
+        mode: Mode,
+    ) -> bool {
+        common.work.evacuations += 1;
+        self.dequeue(id);
+        let len = self.segs[id as usize].len as usize;
+        let mut offset = 0;
+        while offset < len {
+            let location = Location::new(id, offset);
+            offset += self.item(location).len();
+            if !self.evacuate_item(common, log, now, location, mode) {
+                self.enqueue(id);
+                return false;
+            }
+        }
+        let buf = mem::take(&mut self.bufs[id as usize]);
+        self.free_segment(common, id, buf);
+        true
+    }
+
+    /// Moves or removes one item; false when there is no room for its copy.
+    fn evacuate_item(
+        &mut self,
+        common: &mut Common,
+        log: &mut dyn Log,
+        now: UnixTime,
+        location: Location,
+        mode: Mode,
+    ) -> bool {
+        let item = self.item(location);
+        let (item_len, handle) = (item.len(), item.is_large().then(|| item.handle()));
+        let at = match handle {
+            None => common.seed.key(item.key()),
+            Some(handle) => match self.handles.get(handle) {
+                Some(held) if held.location == location => common.seed.key(&held.key),
+                _ => return true,
+            },
+        };
+        let table_idx = common.table_idx(at.slot);
+        let found = self.tables[table_idx].find(at.fragment(), |word| word.location() == location);
+        let Some((idx, word)) = found else {
+            if let Some(handle) = handle {
+                self.free_handle(common, handle, location);
+            }
+            return true;
+        };
+        let queue = self.segs[location.seg()].queue;
+        let may_go = mode != Mode::Keep || self.item(location).is_expired(now);
+        let may_go = may_go && log.may_remove(at.slot);
+        match self.verdict(word, queue, common.role(at.slot), now, mode, may_go) {
+            Verdict::Copy { queue: target, freq, credit } => {
+                self.copy_item(common, now, (table_idx, at), word, target, (freq, credit))
+            }
+            Verdict::Expire => {
+                common.work.expired += 1;
+                self.remove_entry(common, log, (table_idx, at.slot), (idx, word), |key| {
+                    Change::Expire { key }
+                });
+                true
+            }
+            Verdict::Evict => {
+                common.work.evicted += 1;
+                self.remove_entry(common, log, (table_idx, at.slot), (idx, word), |key| {
+                    Change::Evict { key }
+                });
+                if queue == Queue::Small {
+                    self.remember(common, at.hash);
+                }
+                debug_assert!(item_len > 0, "an item has a length");
+                true
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an inner step: its caller holds all of them")]
+    fn verdict(
+        &self,
+        word: Word,
+        queue: Queue,
+        role: Role,
+        now: UnixTime,
+        mode: Mode,
+        may_go: bool,
+    ) -> Verdict {
+        let item = self.item(word.location());
+        let (freq, left) = (word.freq(), item.credit());
+        if role == Role::Backup {
+            return Verdict::Copy { queue: Queue::Backup, freq, credit: left };
+        }
+        if item.is_expired(now) && may_go {
+            return Verdict::Expire;
+        }
+        let home = if queue == Queue::Backup { Queue::Main } else { queue };
+        if mode == Mode::Keep {
+            return Verdict::Copy { queue: home, freq, credit: left };
+        }
+        if !may_go {
+            return Verdict::Copy { queue: Queue::Main, freq, credit: left };
+        }
+        if mode == Mode::Force {
+            return Verdict::Evict;
+        }
+        let size = self.size(item);
+        let is_kept = freq == 3 || (freq > 0 && (1 + u64::from(freq)) * self.avg >= size * 16);
+        let freq_after = if queue == Queue::Main { freq.saturating_sub(1) } else { 0 };
+        if is_kept {
+            let credit = credit(self.avg, size);
+            return Verdict::Copy { queue: Queue::Main, freq: freq_after, credit };
+        }
+        match left.checked_sub(1) {
+            Some(credit) => Verdict::Copy { queue: Queue::Main, freq: freq_after, credit },
+            None => Verdict::Evict,
+        }
+    }
+
+    /// Copies the item of `word` to the open segment of `queue` and repoints the word.
+    #[expect(clippy::too_many_arguments, reason = "an inner step: its caller holds all of them")]
+    fn copy_item(
+        &mut self,
+        common: &mut Common,
+        now: UnixTime,
+        (table_idx, at): (usize, KeyHash),
+        word: Word,
+        queue: Queue,
+        (freq, credit): (u8, u8),
+    ) -> bool {
+        let source = word.location();
+        let (len, class) = (self.item(source).len(), self.segs[source.seg()].class);
+        if !self.open_room(common, (queue, class), len, now, 0) {
+            return false;
+        }
+        let id = self.open[queue.idx()][usize::from(class)] as usize;
+        let offset = self.segs[id].len as usize;
+        let mut target = mem::take(&mut self.bufs[id]);
+        target[offset..offset + len]
+            .copy_from_slice(&self.bufs[source.seg()][source.offset()..source.offset() + len]);
+        item::set_credit(&mut target[offset..], credit);
+        self.bufs[id] = target;
+        let location = self.bump(queue, class, len);
+        let item = self.item(location);
+        let handle = item.is_large().then(|| item.handle());
+        let bytes = handle.and_then(|handle| self.handles.get(handle)).map_or(0, |held| {
+            held.value.charge() + crate::handles::Held::key_charge(held.key.len())
+        });
+        let from = self.segs[source.seg()].queue;
+        self.large_bytes[from.idx()] -= bytes;
+        self.large_bytes[queue.idx()] += bytes;
+        if let Some(handle) = handle {
+            self.handles.relocate(handle, location);
+        }
+        let table = &mut self.tables[table_idx];
+        let found = table.find(at.fragment(), |other| other.location() == source);
+        let (idx, _) = found.expect("the entry was there a moment ago");
+        table.set(idx, Word::new(at.fragment(), freq, location));
+        self.segs[source.seg()].live -= u32::try_from(len).expect("items are short");
+        common.work.items_moved += 1;
+        common.work.bytes_moved += item::weight(len, None);
+        true
+    }
+
+    /// Removes an entry, tells the log, and counts its item as dead.
+    pub(crate) fn remove_entry(
+        &mut self,
+        common: &mut Common,
+        log: &mut dyn Log,
+        (table_idx, slot): (usize, Slot),
+        (idx, word): (usize, Word),
+        change: impl FnOnce(&[u8]) -> Change<'_>,
+    ) {
+        let entry = self.entry(word);
+        let len = entry.item.len();
+        log.append(self.ns, slot, change(entry.key()));
+        self.unlink(table_idx, idx, len);
+        self.kill(common, word.location());
+    }
+
+    fn remember(&mut self, common: &Common, hash: u64) {
+        if self.ghosts.wants_row(self.entries) {
+            let charge = crate::ghost::Ghosts::BLOCK_CHARGE;
+            let needs_block = self.ghosts.needs_block();
+            if !needs_block || common.budget.take(common.idx, charge, Purse::Common) {
+                self.ghosts.add_row();
+                self.held += if needs_block { charge } else { 0 };
+            }
+        }
+        self.ghosts.insert(hash);
+        if self.ghosts.shrink(self.entries) {
+            self.held -= crate::ghost::Ghosts::BLOCK_CHARGE;
+            common.give(crate::ghost::Ghosts::BLOCK_CHARGE);
+        }
+    }
+
+    /// Makes sure that `len` bytes fit the open segment of a queue and class, leaving `keep`
+    /// buffers in the pool.
+    pub(crate) fn open_room(
+        &mut self,
+        common: &mut Common,
+        (queue, class): (Queue, u8),
+        len: usize,
+        now: UnixTime,
+        keep: usize,
+    ) -> bool {
+        let id = self.open[queue.idx()][usize::from(class) % CLASSES];
+        if id != 0 && self.segs[id as usize].len as usize + len <= common.geometry.seg_len {
+            return true;
+        }
+        let purse = if queue == Queue::Backup { Purse::Backup } else { Purse::Common };
+        let is_new = self.holes.is_empty();
+        if keep > 0 && !self.is_within_quota(common.seg_bytes()) && queue != Queue::Backup {
+            return false;
+        }
+        if is_new && !common.budget.take(common.idx, SEG_CHARGE, purse) {
+            return false;
+        }
+        let Some(buf) = common.buffer(keep, purse) else {
+            if is_new {
+                common.give(SEG_CHARGE);
+            }
+            return false;
+        };
+        self.seal(queue, class);
+        common.born += 1;
+        self.add_segment(Seg::open(queue, class, common.born, now), buf);
+        true
+    }
+
+    /// Counts the next `len` bytes of an open segment as an item, already written or about to be.
+    pub(crate) fn bump(&mut self, queue: Queue, class: u8, len: usize) -> Location {
+        let id = self.open[queue.idx()][usize::from(class)];
+        let seg = &mut self.segs[id as usize];
+        debug_assert!(seg.state == State::Open, "items go to open segments");
+        let location = Location::new(id, seg.len as usize);
+        let bytes = u32::try_from(len).expect("items are shorter than a segment");
+        seg.len += bytes;
+        seg.live += bytes;
+        if seg.class != 0 {
+            let buf = &self.bufs[id as usize];
+            let hard = Item::new(&buf[location.offset()..]).hard();
+            seg.note_deadline(hard, len);
+        }
+        location
+    }
+}

@@ -1,0 +1,403 @@
+//! Writing: read, decide and change one entry in one call.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use ringhold_types::entry::{Deadlines, Version};
+use ringhold_types::id::NamespaceId;
+use ringhold_types::limits::KEY_LEN_MAX;
+use ringhold_types::time::UnixTime;
+
+use super::{EVACUATIONS_MAX, Shard, Want};
+use crate::budget::Purse;
+use crate::entry::{
+    Change, ChangeValue, Decision, EntryRef, Log, Outcome, Put, Role, UpdateError, Value,
+};
+use crate::handles::{Handles, Held};
+use crate::hash::KeyHash;
+use crate::item::{self, Draft, Item, Payload};
+use crate::large::{self, LargeWriter};
+use crate::segment::{Queue, class_of};
+use crate::space::Common;
+use crate::table::Word;
+
+/// The entry that a call is about.
+#[derive(Clone, Copy)]
+struct Target<'k> {
+    ns: NamespaceId,
+    key: &'k [u8],
+    at: KeyHash,
+    now: UnixTime,
+}
+
+impl Shard {
+    /// Shows the visible entry of `key` to `decide` and does what it says, as one step.
+    ///
+    /// A write over an entry of the same shape and length allocates nothing and moves nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]; nothing was changed for this key but that an expired entry may be gone.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing of the one call")]
+    pub fn update<'v, L: Log>(
+        &mut self,
+        ns: NamespaceId,
+        key: &[u8],
+        at: KeyHash,
+        now: UnixTime,
+        log: &mut L,
+        decide: impl FnOnce(Option<EntryRef<'_>>) -> Decision<'v>,
+    ) -> Result<Outcome, UpdateError> {
+        if key.len() > KEY_LEN_MAX {
+            return Err(UpdateError::KeyTooLong { len: key.len(), max: KEY_LEN_MAX });
+        }
+        let target = Target { ns, key, at, now };
+        let found = self.find(target);
+        let entry = found.map(|(space_idx, _, word)| self.spaces[space_idx].entry(word));
+        let is_expired = entry.is_some_and(|entry| entry.item.is_expired(now));
+        let decision = decide(entry.filter(|_| !is_expired));
+        let mut current = found;
+        if is_expired && !matches!(decision, Decision::Delete) && log.may_remove(at.slot) {
+            self.common.work.expired += 1;
+            self.remove(target, log, |key| Change::Expire { key });
+            current = None;
+        }
+        match decision {
+            Decision::Keep => Ok(Outcome::Kept),
+            Decision::Delete if found.is_some() => {
+                self.remove(target, log, |key| Change::Delete { key });
+                Ok(Outcome::Deleted)
+            }
+            Decision::Delete => Ok(Outcome::Kept),
+            Decision::Touch(deadlines) => self.touch(target, deadlines, log),
+            Decision::Put(put) => {
+                let version = self.put(target, current, put, log)?;
+                Ok(Outcome::Put { version, created: found.is_none() || is_expired })
+            }
+        }
+    }
+
+    /// Makes room for a value of `value_len` bytes that will arrive in parts. May evict as many
+    /// segments as the value is long.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge`; `Full`, to be retried while other values are being received; `NeedRoom`.
+    pub fn begin_large(
+        &mut self,
+        _ns: NamespaceId,
+        value_len: usize,
+        now: UnixTime,
+        log: &mut impl Log,
+    ) -> Result<LargeWriter, UpdateError> {
+        self.writer(value_len, now, log)
+    }
+
+    fn writer(
+        &mut self,
+        len: usize,
+        now: UnixTime,
+        log: &mut dyn Log,
+    ) -> Result<LargeWriter, UpdateError> {
+        let max = self.common.geometry.value_len_max;
+        if len > max {
+            return Err(UpdateError::TooLarge { len, max });
+        }
+        let charge = large::charge_of(len);
+        if !self.common.budget.begin_writing(charge) {
+            return Err(UpdateError::Full { retry: true });
+        }
+        let most = EVACUATIONS_MAX + 2 * charge / self.common.seg_bytes();
+        let taken = self.with_room(now, log, most, |shard| {
+            let taken = shard.common.take(charge, Purse::Common);
+            if taken { Ok(()) } else { Err((None, Want::Engine)) }
+        });
+        if let Err(error) = taken {
+            self.common.budget.end_writing(charge);
+            return Err(error);
+        }
+        Ok(LargeWriter::new(Arc::clone(&self.common.budget), self.common.idx, len))
+    }
+
+    fn find(&self, target: Target<'_>) -> Option<(usize, usize, Word)> {
+        let space_idx = self.spaces.iter().position(|space| space.ns == target.ns)?;
+        let table_idx = self.common.table_idx(target.at.slot);
+        let (idx, word) = self.spaces[space_idx].find(table_idx, target.at, target.key)?;
+        Some((space_idx, idx, word))
+    }
+
+    fn remove(
+        &mut self,
+        target: Target<'_>,
+        log: &mut dyn Log,
+        change: impl FnOnce(&[u8]) -> Change<'_>,
+    ) {
+        let Some((space_idx, idx, word)) = self.find(target) else { return };
+        let table_idx = self.common.table_idx(target.at.slot);
+        let space = &mut self.spaces[space_idx];
+        let place = (table_idx, target.at.slot);
+        space.remove_entry(&mut self.common, log, place, (idx, word), change);
+        space.shrink_table(&mut self.common, table_idx);
+    }
+
+    /// Makes room in the table, the handles and the log; returns the space and where the item goes.
+    fn prepare(
+        &mut self,
+        target: Target<'_>,
+        (queue, class): (Queue, u8),
+        len: usize,
+        large: Option<u64>,
+        log: &mut dyn Log,
+    ) -> Result<usize, UpdateError> {
+        let is_backup = queue == Queue::Backup;
+        let purse = if is_backup { Purse::Backup } else { Purse::Common };
+        self.with_room(target.now, log, EVACUATIONS_MAX, |shard| {
+            let Some(idx) = shard.space_idx(target.ns) else { return Err((None, Want::Engine)) };
+            let common = &mut shard.common;
+            let space = &mut shard.spaces[idx];
+            if !is_backup && !space.is_within_quota(large.unwrap_or(0)) {
+                return Err((Some(idx), Want::Quota));
+            }
+            if large.is_some() && !space.handles.has_room() {
+                if !common.take(Handles::BLOCK_CHARGE, purse) {
+                    return Err((Some(idx), Want::Engine));
+                }
+                space.held += Handles::BLOCK_CHARGE;
+                space.handles.grow();
+            }
+            if !space.table_room(common, target.at) {
+                return Err((Some(idx), Want::Engine));
+            }
+            if !space.item_room(common, (queue, class), len, target.now) {
+                let is_within = is_backup || space.is_within_quota(common.seg_bytes());
+                return Err((Some(idx), if is_within { Want::Engine } else { Want::Quota }));
+            }
+            let key_charge = Held::key_charge(target.key.len());
+            if large.is_some() && !common.take(key_charge, purse) {
+                return Err((Some(idx), Want::Engine));
+            }
+            Ok(idx)
+        })
+    }
+
+    /// The queue and credit of a write.
+    fn queue_of(&mut self, target: Target<'_>, len: u64) -> (Queue, u8) {
+        let found = self.find(target);
+        if self.common.role(target.at.slot) == Role::Backup {
+            return (Queue::Backup, 0);
+        }
+        let Some(space) = self.spaces.iter_mut().find(|space| space.ns == target.ns) else {
+            return (Queue::Small, 0);
+        };
+        match found {
+            Some((_, _, word)) if word.freq() >= 2 => {
+                (Queue::Main, crate::evict::credit(space.avg, len.saturating_add(12)))
+            }
+            Some(_) => (Queue::Small, 0),
+            None => {
+                let credit = space.note_size(len);
+                if space.ghosts.take(target.at.hash) {
+                    (Queue::Main, credit)
+                } else {
+                    (Queue::Small, 0)
+                }
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        target: Target<'_>,
+        found: Option<(usize, usize, Word)>,
+        put: Put<'_>,
+        log: &mut dyn Log,
+    ) -> Result<Version, UpdateError> {
+        let mut draft = Draft {
+            payload: Payload::Inline { key: target.key, value: &[] },
+            kind: put.kind,
+            deadlines: put.deadlines,
+            client_flags: put.client_flags,
+            content_type: put.content_type,
+            credit: 0,
+        };
+        let mut own;
+        let writer = match put.value {
+            Value::Bytes(value) => {
+                let max = self.common.geometry.value_len_max;
+                if value.len() > max {
+                    return Err(UpdateError::TooLarge { len: value.len(), max });
+                }
+                draft.payload = Payload::Inline { key: target.key, value };
+                if draft.len() <= self.common.geometry.large_len_min {
+                    return match self.overwrite(target, found, draft, value, log) {
+                        Some(version) => Ok(version),
+                        None => self.put_inline(target, draft, value, log),
+                    };
+                }
+                let mut writer = self.writer(value.len(), target.now, log)?;
+                writer.write(value);
+                own = Some(writer);
+                &mut own
+            }
+            Value::Large(writer) => writer,
+        };
+        self.put_large(target, draft, writer, log)
+    }
+
+    /// Writes over the entry that was found, if the new content has its shape and length: nothing is
+    /// allocated, moved or looked up.
+    fn overwrite(
+        &mut self,
+        target: Target<'_>,
+        found: Option<(usize, usize, Word)>,
+        mut draft: Draft<'_>,
+        value: &[u8],
+        log: &mut dyn Log,
+    ) -> Option<Version> {
+        let (space_idx, idx, word) = found?;
+        let location = word.location();
+        let space = &mut self.spaces[space_idx];
+        let (queue, class) = {
+            let seg = &space.segs[location.seg()];
+            (seg.queue, seg.class)
+        };
+        let is_at_home =
+            queue == Queue::Backup || self.common.role(target.at.slot) == Role::Primary;
+        let fits = is_at_home && draft.fits_over(space.item(location));
+        if !fits || class_in(&self.common, target.now, draft.deadlines) != class {
+            return None;
+        }
+        draft.credit = space.item(location).credit();
+        let change = change_of(target.key, ChangeValue::Bytes(value), &draft);
+        let version = log.append(target.ns, target.at.slot, change);
+        draft.encode(version, &mut space.bufs[location.seg()][location.offset()..]);
+        if class != 0 {
+            let hard = space.item(location).hard();
+            space.segs[location.seg()].note_deadline(hard, draft.len());
+        }
+        space.tables[self.common.table_idx(target.at.slot)].set(idx, word.hit());
+        Some(version)
+    }
+
+    fn put_inline(
+        &mut self,
+        target: Target<'_>,
+        mut draft: Draft<'_>,
+        value: &[u8],
+        log: &mut dyn Log,
+    ) -> Result<Version, UpdateError> {
+        let class = class_in(&self.common, target.now, draft.deadlines);
+        let change = change_of(target.key, ChangeValue::Bytes(value), &draft);
+        let len = draft.len();
+        let (queue, credit) = self.queue_of(target, u64::try_from(len).unwrap_or(u64::MAX));
+        draft.credit = credit;
+        let space_idx = self.prepare(target, (queue, class), len, None, log)?;
+        let version = log.append(target.ns, target.at.slot, change);
+        let old = self.find(target).map(|(_, idx, word)| (idx, word));
+        let space = &mut self.spaces[space_idx];
+        space.store(&mut self.common, target.at, (queue, class), &draft, version, old);
+        Ok(version)
+    }
+
+    fn put_large(
+        &mut self,
+        target: Target<'_>,
+        mut draft: Draft<'_>,
+        writer: &mut Option<LargeWriter>,
+        log: &mut dyn Log,
+    ) -> Result<Version, UpdateError> {
+        let value_len = writer.as_ref().map_or(0, LargeWriter::len);
+        let charge = large::charge_of(value_len) + Held::key_charge(target.key.len());
+        draft.payload = Payload::Handle { handle: 0, value_len };
+        let class = class_in(&self.common, target.now, draft.deadlines);
+        let (queue, credit) = self.queue_of(target, charge);
+        draft.credit = credit;
+        let space_idx = self.prepare(target, (queue, class), draft.len(), Some(charge), log)?;
+        let value = writer.take().expect("a large put brings its writer").finish();
+        let change = change_of(target.key, ChangeValue::Large(&value), &draft);
+        let version = log.append(target.ns, target.at.slot, change);
+        let old = self.find(target).map(|(_, idx, word)| (idx, word));
+        let space = &mut self.spaces[space_idx];
+        let key = Box::from(target.key);
+        let location = crate::table::Location::new(1, 0);
+        let handle = space.handles.add(Held { key, value, location });
+        draft.payload = Payload::Handle { handle, value_len };
+        space.held += charge;
+        space.large_bytes[queue.idx()] += charge;
+        let place = (queue, class);
+        space.store(&mut self.common, target.at, place, &draft, version, old);
+        Ok(version)
+    }
+
+    fn touch(
+        &mut self,
+        target: Target<'_>,
+        deadlines: Deadlines,
+        log: &mut dyn Log,
+    ) -> Result<Outcome, UpdateError> {
+        let Some((space_idx, _, word)) = self.find(target) else { return Ok(Outcome::Kept) };
+        let change = Change::Touch { key: target.key, deadlines };
+        let space = &mut self.spaces[space_idx];
+        let location = word.location();
+        let bytes = &mut space.bufs[location.seg()][location.offset()..];
+        if item::set_deadlines(bytes, deadlines) {
+            let item = Item::new(bytes);
+            let (hard, len) = (item.hard(), item.len());
+            space.segs[location.seg()].note_deadline(hard, len);
+            log.append(target.ns, target.at.slot, change);
+            return Ok(Outcome::Touched);
+        }
+        // The item has no room for the deadlines: it is written anew, under its version.
+        let copy: Box<[u8]> = bytes[..Item::new(bytes).len()].into();
+        let item = Item::new(&copy);
+        let handle = item.is_large().then(|| item.handle());
+        let payload = match handle {
+            Some(handle) => Payload::Handle { handle, value_len: item.value_len() },
+            None => Payload::Inline { key: target.key, value: item.value() },
+        };
+        let draft = Draft {
+            payload,
+            kind: item.kind(),
+            deadlines,
+            client_flags: item.client_flags(),
+            content_type: item.content_type(),
+            credit: item.credit(),
+        };
+        let class = class_in(&self.common, target.now, deadlines);
+        let queue = self.spaces[space_idx].segs[location.seg()].queue;
+        let idx = self.prepare(target, (queue, class), draft.len(), None, log)?;
+        let Some((_, at, word)) = self.find(target) else {
+            return Err(UpdateError::Full { retry: true });
+        };
+        log.append(target.ns, target.at.slot, change);
+        let space = &mut self.spaces[idx];
+        if let Some(handle) = handle {
+            space.move_large(handle, word.location(), queue);
+        }
+        let (place, old) = ((queue, class), Some((at, word)));
+        let version = item.version();
+        space.store(&mut self.common, target.at, place, &draft, version, old);
+        Ok(Outcome::Touched)
+    }
+}
+
+/// The class of an entry with these deadlines in this shard.
+fn class_in(common: &Common, now: UnixTime, deadlines: Deadlines) -> u8 {
+    if deadlines.hard.is_none() {
+        return 0;
+    }
+    let segments = common.geometry.limit / common.seg_bytes();
+    let shards = u64::try_from(common.geometry.shards).unwrap_or(1);
+    class_of(deadlines.hard, now, segments / shards < 512)
+}
+
+fn change_of<'a>(key: &'a [u8], value: ChangeValue<'a>, draft: &Draft<'_>) -> Change<'a> {
+    Change::Put {
+        key,
+        value,
+        kind: draft.kind,
+        deadlines: draft.deadlines,
+        client_flags: draft.client_flags,
+        content_type: draft.content_type,
+    }
+}

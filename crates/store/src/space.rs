@@ -1,0 +1,331 @@
+//! A space: the storage of one namespace in one shard.
+//!
+//! Tables, segments, queues, ghosts and running averages, and the small steps that keep their
+//! counts true. What is decided with them is in `place`, `evict` and `expiry`.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use ringhold_types::id::NamespaceId;
+use ringhold_types::slot::Slot;
+
+use crate::budget::{Budget, Geometry, Purse};
+use crate::entry::{EntryRef, Role};
+use crate::ghost::Ghosts;
+use crate::handles::{Handles, Held};
+use crate::hash::{HashSeed, KeyHash};
+use crate::item::Item;
+use crate::segment::{CLASSES, Queue, Seg, State};
+use crate::table::{Location, Table, Word};
+
+/// Buffers that only an evacuation may take: one for each queue it can write to.
+pub(crate) const RESERVE: usize = 2;
+/// Bytes charged for the bookkeeping of a segment: twice what it takes, as its list doubles.
+pub(crate) const SEG_CHARGE: u64 = 2 * (size_of::<Seg>() + size_of::<Box<[u8]>>()) as u64;
+
+/// What all spaces of a shard share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) idx: usize,
+    pub(crate) geometry: Geometry,
+    pub(crate) seed: HashSeed,
+    pub(crate) budget: Arc<Budget>,
+    /// Empty buffers, charged.
+    pub(crate) pool: Vec<Box<[u8]>>,
+    pub(crate) roles: Box<[Role]>,
+    /// Numbers segments and clears in one order.
+    pub(crate) born: u64,
+    pub(crate) work: Work,
+}
+
+/// What a shard has done since it was made; differences bound the work of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Segments evacuated.
+    pub evacuations: u64,
+    /// Items copied to another segment.
+    pub items_moved: u64,
+    /// Bytes of those items.
+    pub bytes_moved: u64,
+    /// Words moved to a larger or smaller table.
+    pub words_moved: u64,
+    /// Entries evicted.
+    pub evicted: u64,
+    /// Entries expired.
+    pub expired: u64,
+}
+
+impl Common {
+    #[inline]
+    pub(crate) fn table_idx(&self, slot: Slot) -> usize {
+        slot.index() >> self.geometry.shards.trailing_zeros()
+    }
+
+    pub(crate) fn role(&self, slot: Slot) -> Role {
+        self.roles.get(self.table_idx(slot)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn seg_bytes(&self) -> u64 {
+        u64::try_from(self.geometry.seg_len).unwrap_or(u64::MAX)
+    }
+
+    /// Gives empty buffers beyond the reserve back to the budget; false when there are none.
+    pub(crate) fn trim(&mut self) -> bool {
+        if self.pool.len() <= RESERVE {
+            return false;
+        }
+        drop(self.pool.pop());
+        self.budget.give(self.idx, self.seg_bytes());
+        true
+    }
+
+    /// Takes `bytes` from the budget, at the cost of empty buffers if need be.
+    pub(crate) fn take(&mut self, bytes: u64, purse: Purse) -> bool {
+        loop {
+            if self.budget.take(self.idx, bytes, purse) {
+                return true;
+            }
+            if !self.trim() {
+                return false;
+            }
+        }
+    }
+
+    pub(crate) fn give(&self, bytes: u64) {
+        self.budget.give(self.idx, bytes);
+    }
+
+    /// An empty buffer, from the pool but for `keep`, or newly charged and allocated.
+    pub(crate) fn buffer(&mut self, keep: usize, purse: Purse) -> Option<Box<[u8]>> {
+        if self.pool.len() > keep {
+            return self.pool.pop();
+        }
+        let charged = self.budget.take(self.idx, self.seg_bytes(), purse);
+        charged.then(|| alloc::vec![0; self.geometry.seg_len].into_boxed_slice())
+    }
+}
+
+/// A table that a clear took out, whose items still count as live.
+#[derive(Debug)]
+pub(crate) struct Detached {
+    pub(crate) table: Table,
+    /// Items of segments born later are not the table's.
+    pub(crate) at: u64,
+    /// The fragment from which the walk proceeds.
+    pub(crate) from: u32,
+}
+
+/// The storage of one namespace.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) ns: NamespaceId,
+    pub(crate) tables: Box<[Table]>,
+    /// By segment number; an empty slice where there is no segment.
+    pub(crate) bufs: Vec<Box<[u8]>>,
+    pub(crate) segs: Vec<Seg>,
+    pub(crate) holes: Vec<u32>,
+    pub(crate) queues: [VecDeque<u32>; 3],
+    /// 0: none.
+    pub(crate) open: [[u32; CLASSES]; 3],
+    pub(crate) ghosts: Ghosts,
+    pub(crate) handles: Handles,
+    pub(crate) detached: VecDeque<Detached>,
+    /// The running mean size of entries, in sixteenths of a byte; 0 before the first.
+    pub(crate) avg: u64,
+    pub(crate) entries: u64,
+    /// All charged bytes.
+    pub(crate) held: u64,
+    /// Bytes of large values and their keys, by queue.
+    pub(crate) large_bytes: [u64; 3],
+    /// Segments in use by queue.
+    pub(crate) seg_count: [u64; 3],
+    /// Bytes of sealed segments that are not live.
+    pub(crate) dead: u64,
+    /// Segments of classes with a time to live.
+    pub(crate) ttl_segs: u64,
+    /// Bytes of entries in Backup whose slot became primary, at most.
+    pub(crate) promoted: u64,
+    pub(crate) quota: Option<u64>,
+    pub(crate) evicts: bool,
+    /// Where the search for expired segments proceeds.
+    pub(crate) tick_at: usize,
+}
+
+impl Space {
+    /// The bytes charged for an empty space.
+    pub(crate) fn fixed_charge(geometry: &Geometry) -> u64 {
+        Self::fixed_charge_of(geometry.slots_per_shard())
+    }
+
+    /// The same, for this many slots.
+    pub(crate) fn fixed_charge_of(slots: usize) -> u64 {
+        let directory = slots * size_of::<Table>();
+        u64::try_from(directory + size_of::<Self>()).unwrap_or(u64::MAX)
+    }
+
+    /// An empty space, whose fixed charge was taken.
+    pub(crate) fn new(ns: NamespaceId, geometry: &Geometry) -> Self {
+        let mut tables = Vec::new();
+        tables.resize_with(geometry.slots_per_shard(), Table::default);
+        Self {
+            ns,
+            tables: tables.into_boxed_slice(),
+            bufs: alloc::vec![Box::default()],
+            segs: alloc::vec![Seg::HOLE],
+            holes: Vec::new(),
+            queues: Default::default(),
+            open: [[0; CLASSES]; 3],
+            ghosts: Ghosts::default(),
+            handles: Handles::default(),
+            detached: VecDeque::new(),
+            avg: 0,
+            entries: 0,
+            held: Self::fixed_charge(geometry),
+            large_bytes: [0; 3],
+            seg_count: [0; 3],
+            dead: 0,
+            ttl_segs: 0,
+            promoted: 0,
+            quota: None,
+            evicts: true,
+            tick_at: 0,
+        }
+    }
+
+    /// The item at `location`.
+    #[inline]
+    pub(crate) fn item(&self, location: Location) -> Item<'_> {
+        Item::new(&self.bufs[location.seg()][location.offset()..])
+    }
+
+    /// The entry that `word` points to.
+    #[inline]
+    pub(crate) fn entry(&self, word: Word) -> EntryRef<'_> {
+        let item = self.item(word.location());
+        let held = if item.is_large() { self.handles.get(item.handle()) } else { None };
+        EntryRef { item, held, freq: word.freq(), fragment: word.fragment() }
+    }
+
+    /// The place and word of `key` in the table `table_idx`.
+    #[inline]
+    pub(crate) fn find(&self, table_idx: usize, at: KeyHash, key: &[u8]) -> Option<(usize, Word)> {
+        self.tables[table_idx].find(at.fragment(), |word| self.has_key(word, key))
+    }
+
+    #[inline]
+    fn has_key(&self, word: Word, key: &[u8]) -> bool {
+        let item = self.item(word.location());
+        if item.is_large() {
+            return self.handles.get(item.handle()).is_some_and(|held| &*held.key == key);
+        }
+        item.key() == key
+    }
+
+    /// Whether `bytes` more are within the space's quota.
+    pub(crate) fn is_within_quota(&self, bytes: u64) -> bool {
+        self.quota.is_none_or(|quota| self.held.saturating_add(bytes) <= quota)
+    }
+
+    /// Starts a segment with this buffer. The bookkeeping of a new number was charged.
+    pub(crate) fn add_segment(&mut self, seg: Seg, buf: Box<[u8]>) -> u32 {
+        let (queue, class) = (seg.queue.idx(), usize::from(seg.class));
+        self.held += u64::try_from(buf.len()).unwrap_or(u64::MAX);
+        self.seg_count[queue] += 1;
+        self.ttl_segs += u64::from(seg.class != 0);
+        let id = self.holes.pop().unwrap_or_else(|| {
+            self.segs.push(Seg::HOLE);
+            self.bufs.push(Box::default());
+            self.held += SEG_CHARGE;
+            u32::try_from(self.segs.len() - 1).expect("segment numbers fit 20 bits")
+        });
+        self.segs[id as usize] = seg;
+        self.bufs[id as usize] = buf;
+        self.open[queue][class] = id;
+        id
+    }
+
+    /// Ends the open segment of a queue and class, if there is one.
+    pub(crate) fn seal(&mut self, queue: Queue, class: u8) {
+        let id = mem::take(&mut self.open[queue.idx()][usize::from(class)]);
+        if id == 0 {
+            return;
+        }
+        self.enqueue(id);
+    }
+
+    /// Puts a segment at the end of its queue.
+    pub(crate) fn enqueue(&mut self, id: u32) {
+        let seg = &mut self.segs[id as usize];
+        seg.state = State::Sealed;
+        self.dead += seg.dead();
+        self.queues[seg.queue.idx()].push_back(id);
+    }
+
+    /// Takes a sealed segment out of its queue, to be evacuated.
+    pub(crate) fn dequeue(&mut self, id: u32) {
+        let seg = &mut self.segs[id as usize];
+        assert!(seg.state == State::Sealed, "only sealed segments are evacuated");
+        seg.state = State::Evacuating;
+        self.dead -= seg.dead();
+        let queue = &mut self.queues[seg.queue.idx()];
+        if let Some(at) = queue.iter().position(|&queued| queued == id) {
+            queue.remove(at);
+        }
+    }
+
+    /// Ends a segment that is under evacuation; its buffer goes to the pool.
+    pub(crate) fn free_segment(&mut self, common: &mut Common, id: u32, buf: Box<[u8]>) {
+        let seg = mem::replace(&mut self.segs[id as usize], Seg::HOLE);
+        self.seg_count[seg.queue.idx()] -= 1;
+        self.ttl_segs -= u64::from(seg.class != 0);
+        self.held -= u64::try_from(buf.len()).unwrap_or(u64::MAX);
+        self.holes.push(id);
+        common.pool.push(buf);
+    }
+
+    /// Counts the item at `location` as dead, gives up its large value if it has one, and frees its
+    /// segment if that was the last.
+    pub(crate) fn kill(&mut self, common: &mut Common, location: Location) {
+        let item = self.item(location);
+        let len = item.len();
+        if item.is_large() {
+            let handle = item.handle();
+            self.free_handle(common, handle, location);
+        }
+        let id = u32::try_from(location.seg()).expect("segment numbers fit 20 bits");
+        let seg = &mut self.segs[location.seg()];
+        seg.live -= u32::try_from(len).expect("items are shorter than a segment");
+        if seg.state == State::Sealed {
+            self.dead += u64::try_from(len).unwrap_or(u64::MAX);
+            if seg.live == 0 {
+                self.dequeue(id);
+                let buf = mem::take(&mut self.bufs[location.seg()]);
+                self.free_segment(common, id, buf);
+            }
+        }
+    }
+
+    /// Gives up the large value of the item at `location`, if it is still that item's.
+    pub(crate) fn free_handle(&mut self, common: &Common, handle: u32, location: Location) {
+        let Some(held) = self.handles.take(handle, location) else { return };
+        let key_charge = Held::key_charge(held.key.len());
+        let value_charge = held.value.charge();
+        let queue = self.segs[location.seg()].queue.idx();
+        self.large_bytes[queue] -= key_charge + value_charge;
+        self.held -= key_charge + value_charge;
+        common.give(key_charge);
+        held.value.orphan();
+    }
+
+    /// Takes the word at `idx` out of a table and counts the entry as gone; its item stays to be
+    /// killed.
+    pub(crate) fn unlink(&mut self, table_idx: usize, idx: usize, item_len: usize) {
+        let table = &mut self.tables[table_idx];
+        table.remove(idx);
+        table.item_bytes -= u64::try_from(item_len).unwrap_or(u64::MAX);
+        self.entries -= 1;
+    }
+}
