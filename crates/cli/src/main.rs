@@ -1,2 +1,53 @@
-//! The `ringhold` command.
-fn main() {}
+//! The `ringhold` command: one file per subcommand, the flags in `args`.
+//!
+//! Exit codes: 0 done, 1 not done, 2 usage, 3 outcome unknown (a write without an answer may have
+//! happened). This crate knows nothing of what `ringhold` does not export.
+
+mod args;
+mod bench;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+/// How a subcommand ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// Everything asked for was done.
+    Done,
+    /// It was not done, and is known not to have been.
+    NotDone,
+    /// The flags make no sense together.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::NotDone => Self::from(1),
+            Exit::Usage => Self::from(2),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            Exit::NotDone.into()
+        }
+    }
+}
+
+/// Writes one line for a person to standard error; nobody is left to tell when that fails.
+pub(crate) fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
