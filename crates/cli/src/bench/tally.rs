@@ -39,6 +39,7 @@ pub(crate) struct Tally {
     pub(crate) latency: Histogram<u64>,
     /// Every answer since the start, of any outcome but `Refused`.
     pub(crate) answered: u64,
+    measured: u64,
     /// Whether latencies and outcomes count.
     is_measuring: bool,
     /// Latency not yet put into the histogram, and how many answers had it.
@@ -56,6 +57,7 @@ impl Tally {
             errors: BTreeMap::new(),
             latency: Histogram::new_with_max(LATENCY_MAX_NS, 3)?,
             answered: 0,
+            measured: 0,
             is_measuring: false,
             run: (0, 0),
         })
@@ -68,13 +70,14 @@ impl Tally {
         self.is_measuring = true;
     }
 
-    /// Answers of the measured part.
+    /// Answers of the measured part, right, wrong and refused.
     pub(crate) fn measured(&self) -> u64 {
-        if self.is_measuring { self.hits + self.misses + self.stored } else { 0 }
+        self.measured
     }
 
     /// Counts an answer that took `latency_ns`.
     pub(crate) fn record(&mut self, outcome: Outcome, latency_ns: u64) {
+        self.measured += u64::from(self.is_measuring);
         match outcome {
             Outcome::Hit => self.hits += 1,
             Outcome::Miss => self.misses += 1,
