@@ -1,18 +1,47 @@
-//! The project's own commands.
+//! The project's own commands: `cargo xtask tidy`, `cargo xtask bench peers`.
 
+mod peers;
 mod tidy;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
-    let problems = match command.as_deref() {
-        Some("tidy") => tidy::problems(),
-        _ => vec!["usage: cargo xtask tidy".to_owned()],
-    };
-    for problem in &problems {
-        drop(writeln!(std::io::stderr(), "{problem}"));
+use anyhow::Context;
+
+const USAGE: &str = "usage: cargo xtask tidy
+       cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]";
+
+fn main() -> anyhow::Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["tidy"] => tidy(),
+        ["bench", "peers", ref flags @ ..] => bench_peers(flags),
+        _ => {
+            writeln!(std::io::stderr(), "{USAGE}")?;
+            Ok(ExitCode::from(2))
+        }
     }
-    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn bench_peers(flags: &[&str]) -> anyhow::Result<ExitCode> {
+    let (mut case, mut rounds, mut secs) = (None, 5, 3);
+    for pair in flags.chunks(2) {
+        match *pair {
+            ["--case", name] => case = Some(name),
+            ["--rounds", count] => rounds = count.parse().context("--rounds")?,
+            ["--secs", count] => secs = count.parse().context("--secs")?,
+            _ => anyhow::bail!("{USAGE}"),
+        }
+    }
+    peers::run(&tidy::root(), case, rounds, secs)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tidy() -> anyhow::Result<ExitCode> {
+    let found = tidy::run(&tidy::root())?;
+    for line in found.warnings.iter().chain(&found.failures) {
+        writeln!(std::io::stderr(), "{line}")?;
+    }
+    Ok(if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

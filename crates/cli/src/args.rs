@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::settings::BenchArgs;
 use crate::serve::ServeArgs;
 
 /// A distributed in-memory cache.
@@ -18,4 +19,6 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a cache over HTTP and RESP, until SIGTERM or Ctrl-C
     Serve(Box<ServeArgs>),
+    /// Load a server, check its answers, report throughput, latency and the server's CPU
+    Bench(Box<BenchArgs>),
 }

@@ -4,6 +4,7 @@
 //! happened). This crate knows nothing of what `ringhold` does not export.
 
 mod args;
+mod bench;
 mod serve;
 
 use std::io::Write;
@@ -20,6 +21,8 @@ pub(crate) enum Exit {
     Done,
     /// It was not done, and is known not to have been.
     NotDone,
+    /// The flags make no sense together.
+    Usage,
 }
 
 impl From<Exit> for ExitCode {
@@ -27,6 +30,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Done => Self::SUCCESS,
             Exit::NotDone => Self::from(1),
+            Exit::Usage => Self::from(2),
         }
     }
 }
@@ -34,6 +38,7 @@ impl From<Exit> for ExitCode {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(exit) => exit.into(),

@@ -1,0 +1,186 @@
+//! `cargo xtask bench peers`: the server's CPU per request, ours against a peer's, in one run.
+//!
+//! Servers run on CPU 0, the load on CPU 1, and take turns A B A B; the ratio peer / ours is taken within
+//! a round, and the median counts (PERFORMANCE.md). Left out so far: nginx, and records of latency.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+
+/// A comparison: name, peer, flags of the load, what must be reached, what we want.
+struct Case(&'static str, Peer, &'static str, f64, f64);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Peer {
+    Redis,
+    Memcached,
+}
+
+const GET: &str = "--pipeline";
+const CASES: &[Case] = &[
+    Case("get-1", Peer::Redis, "1", 1.25, 1.4),
+    Case("set-1", Peer::Redis, "1 --read-share 0", 1.3, 1.45),
+    Case("get-16", Peer::Redis, "16", 2.5, 3.5),
+    Case("set-16", Peer::Redis, "16 --read-share 0", 3.0, 4.0),
+    Case("get-64", Peer::Redis, "64", 5.0, 7.0),
+    Case("set-64", Peer::Redis, "64 --read-share 0", 4.5, 7.0),
+    Case("get-16-memcached", Peer::Memcached, "16", 2.5, 3.0),
+    Case("connections-1000", Peer::Redis, "1 --connections 1000", 1.35, 1.5),
+];
+
+/// A running server; killed when dropped.
+#[derive(Debug)]
+struct Server {
+    child: Child,
+    port: u16,
+    protocol: &'static str,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Runs the cases whose name is `only` (all without it) and writes the record.
+pub(crate) fn run(root: &Path, only: Option<&str>, rounds: usize, secs: u32) -> anyhow::Result<()> {
+    ensure!(rounds > 0, "at least one round");
+    let ours = root.join("target/release/ringhold");
+    let status = Command::new(env!("CARGO")).args(["build", "--release"]).status()?;
+    ensure!(status.success() && ours.exists(), "the release build failed");
+    let mut rows = Vec::new();
+    for case in CASES.iter().filter(|case| only.is_none_or(|name| name == case.0)) {
+        let a = start_ours(&ours)?;
+        let b = start_peer(case.1)?;
+        rows.push(compare(&ours, case, &a, &b, rounds, secs)?);
+    }
+    ensure!(!rows.is_empty(), "no such case");
+    record(root, &rows)
+}
+
+/// Loads `a` and `b` in turns; ratios of B's CPU per request to A's.
+fn compare(
+    tool: &Path,
+    case: &Case,
+    a: &Server,
+    b: &Server,
+    rounds: usize,
+    secs: u32,
+) -> anyhow::Result<Value> {
+    let mut ratios = Vec::with_capacity(rounds);
+    for server in [a, b] {
+        load(tool, server, "1 --preload --requests 1000", 1)?;
+    }
+    for _ in 0..rounds {
+        let ours = load(tool, a, case.2, secs)?;
+        let peer = load(tool, b, case.2, secs)?;
+        ratios.push(peer / ours);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let (median, low, high) = (ratios[rounds / 2], ratios[0], ratios[rounds - 1]);
+    let line = format!("{}: {median:.2} × ({low:.2}–{high:.2}), must {}", case.0, case.3);
+    writeln!(std::io::stderr(), "{line}")?;
+    Ok(json!({ "case": case.0, "median": median, "low": low, "high": high,
+        "must": case.3, "goal": case.4, "load": case.2 }))
+}
+
+/// CPU µs per request of `server` under `flags`.
+fn load(tool: &Path, server: &Server, flags: &str, secs: u32) -> anyhow::Result<f64> {
+    let address = format!("127.0.0.1:{}", server.port);
+    let (pid, duration) = (server.child.id().to_string(), format!("{secs}s"));
+    let mut command = Command::new(tool);
+    command.args(["bench", "--json", "--cpu", "1", "--addr", &address, "--server-pid", &pid]);
+    command.args(["--protocol", server.protocol, GET]).args(flags.split(' '));
+    if !flags.contains("--requests") {
+        command.args(["--duration", &duration]);
+    }
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "the load on {} failed: {text}", server.protocol);
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    report["server_cpu_us"]["total"].as_f64().context("CPU per request")
+}
+
+fn start_ours(tool: &Path) -> anyhow::Result<Server> {
+    let (http, resp) = (free_port()?, free_port()?);
+    let flags =
+        format!("serve --http 127.0.0.1:{http} --resp 127.0.0.1:{resp} --memory 1GiB --threads 1");
+    start(&tool.to_string_lossy(), &flags, resp, "resp")
+}
+
+fn start_peer(peer: Peer) -> anyhow::Result<Server> {
+    let port = free_port()?;
+    match peer {
+        Peer::Redis => {
+            let flags =
+                format!("--port {port} --bind 127.0.0.1 --save  --appendonly no --maxclients 5000");
+            start("redis-server", &flags, port, "resp")
+        }
+        Peer::Memcached => {
+            let flags = format!("-u root -l 127.0.0.1 -p {port} -U 0 -t 1 -m 1024 -c 5000 -R 200");
+            start("memcached", &flags, port, "memcached")
+        }
+    }
+}
+
+fn start(program: &str, flags: &str, port: u16, protocol: &'static str) -> anyhow::Result<Server> {
+    let is_missing = Command::new(program).arg("--version").output().is_err();
+    if is_missing {
+        bail!("{program} is missing: apt-get install {program}");
+    }
+    // taskset becomes the program: the child's id is the server's.
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", program]).args(flags.split(' '));
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut server = Server { child, port, protocol };
+    for _ in 0..500 {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Ok(server);
+        }
+        if let Some(status) = server.child.try_wait()? {
+            bail!("{program} ended at start: {status}");
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+    bail!("{program} does not listen")
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn record(root: &Path, rows: &[Value]) -> anyhow::Result<()> {
+    let (date, commit) = (text_of("date", &["+%F"])?, text_of("git", &["rev-parse", "HEAD"])?);
+    let (kernel, cpus) = (text_of("uname", &["-srm"])?, text_of("nproc", &[])?);
+    let mut text = format!(
+        "# Peers, {date}\n\nCommit {commit}; {kernel}; {cpus} CPUs. `cargo xtask bench peers`\n\n\
+         | case | median | spread | must | goal |\n|---|--:|--:|--:|--:|\n"
+    );
+    for row in rows {
+        let number = |name: &str| row[name].as_f64().unwrap_or(f64::NAN);
+        let (median, low, high) = (number("median"), number("low"), number("high"));
+        let name = row["case"].as_str().unwrap_or_default();
+        let (must, goal) = (number("must"), number("goal"));
+        writeln!(text, "| {name} | {median:.2} × | {low:.2}–{high:.2} | {must} | {goal} |")?;
+    }
+    let folder: PathBuf = root.join("bench/record");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join(format!("{date}-peers.md")), text)?;
+    let all = json!({ "date": date, "commit": commit, "kernel": kernel, "cases": rows });
+    std::fs::write(folder.join(format!("{date}-peers.json")), format!("{all:#}\n"))?;
+    Ok(())
+}
+
+fn text_of(program: &str, flags: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program).args(flags).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests;
