@@ -8,7 +8,7 @@ use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Decoder, Method, Refusal, Request};
-use ringhold_wire::http::encode::{Head, names_version, problem};
+use ringhold_wire::http::encode::{Comparison, Head, names_version, problem};
 
 use crate::cells::{Access, Cells, with_room};
 use crate::output::Output;
@@ -239,9 +239,10 @@ fn read<C: Cells>(
     let is_expired = access.read(key.at.slot, |cell| match cell.lookup(key, now) {
         Lookup::Hit(entry) => {
             let version = entry.version();
-            if !request.if_match.is_none_or(|list| names_version(list, version.0)) {
+            let holds = |list, comparison| names_version(list, version.0, comparison);
+            if !request.if_match.is_none_or(|list| holds(list, Comparison::Strong)) {
                 answer.precondition_failed(Some(version));
-            } else if request.if_none_match.is_some_and(|list| names_version(list, version.0)) {
+            } else if request.if_none_match.is_some_and(|list| holds(list, Comparison::Weak)) {
                 answer.not_modified(version);
             } else {
                 answer.value(&entry, now, is_head);
@@ -262,11 +263,11 @@ fn read<C: Cells>(
 
 /// Whether a write's preconditions hold for the entry that is there (RFC 9110, 13.2.2).
 fn holds(request: &Request<'_>, old: Option<Version>) -> bool {
-    let names = |list, old: Option<Version>| {
-        old.is_some_and(|Version(version)| names_version(list, version))
+    let names = |list, comparison| {
+        old.is_some_and(|Version(version)| names_version(list, version, comparison))
     };
-    request.if_match.is_none_or(|list| names(list, old))
-        && !request.if_none_match.is_some_and(|list| names(list, old))
+    request.if_match.is_none_or(|list| names(list, Comparison::Strong))
+        && !request.if_none_match.is_some_and(|list| names(list, Comparison::Weak))
 }
 
 fn put<C: Cells>(

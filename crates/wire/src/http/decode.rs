@@ -141,7 +141,7 @@ impl Decoder {
     /// Whether an empty line has come since the last look.
     fn ends(self, input: &[u8]) -> bool {
         let tail = input.get(self.seen.saturating_sub(3)..).unwrap_or_default();
-        memchr::memmem::find(tail, b"\r\n\r\n").is_some()
+        memchr::memmem::find(tail, b"\n\r\n").is_some()
             || memchr::memmem::find(tail, b"\n\n").is_some()
     }
 }

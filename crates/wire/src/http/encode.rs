@@ -49,15 +49,28 @@ impl<'o> Head<'o> {
     }
 }
 
-/// Whether an entity tag list (`If-Match`, `If-None-Match`) names a version: `*`, or strong tags (RFC 9110, 8.8.3 and
-/// 13.1). Weak tags match nothing here, since every answer of ours has a strong one.
+/// How entity tags are compared (RFC 9110, 8.8.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Weak tags match nothing: for `If-Match`.
+    Strong,
+    /// A weak tag matches as its strong one would: for `If-None-Match`.
+    Weak,
+}
+
+/// Whether an entity tag list (`If-Match`, `If-None-Match`) names a version; `*` names every one (RFC 9110, 13.1).
 #[must_use]
-pub fn names_version(list: &[u8], version: u64) -> bool {
+pub fn names_version(list: &[u8], version: u64, comparison: Comparison) -> bool {
+    let mut buffer = itoa::Buffer::new();
+    let version = buffer.format(version).as_bytes();
     list.split(|&byte| byte == b',').any(|tag| {
         let tag = tag.trim_ascii();
-        let digits = tag.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-        let mut buffer = itoa::Buffer::new();
-        tag == b"*" || digits.is_some_and(|digits| digits == buffer.format(version).as_bytes())
+        let strong = match comparison {
+            Comparison::Strong => tag,
+            Comparison::Weak => tag.strip_prefix(b"W/").unwrap_or(tag),
+        };
+        let digits = strong.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        tag == b"*" || digits.is_some_and(|digits| digits == version)
     })
 }
 

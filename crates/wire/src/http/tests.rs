@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::format;
 
 use super::decode::{Decoder, Method, Refusal, duration};
-use super::encode::{Head, names_version, problem};
+use super::encode::{Comparison, Head, names_version, problem};
 
 /// Decodes `head`, whole and byte by byte; both must say the same.
 fn check<R: PartialEq + core::fmt::Debug>(
@@ -136,17 +136,27 @@ fn durations_have_a_unit_or_are_seconds() {
 }
 
 #[test]
-fn entity_tags_match_strongly() {
-    for (list, is_named) in [
-        ("*", true),
-        ("\"7\"", true),
-        ("\"6\", \"7\"", true),
-        ("W/\"7\"", false),
-        ("7", false),
-        ("\"77\"", false),
-        ("", false),
+fn entity_tags_match_strongly_or_weakly() {
+    for (list, is_strong, is_weak) in [
+        ("*", true, true),
+        ("\"7\"", true, true),
+        ("\"6\", \"7\"", true, true),
+        ("W/\"7\"", false, true),
+        ("7", false, false),
+        ("\"77\"", false, false),
+        ("", false, false),
     ] {
-        assert_eq!(names_version(list.as_bytes(), 7), is_named, "{list}");
+        let names = |comparison| names_version(list.as_bytes(), 7, comparison);
+        assert_eq!(names(Comparison::Strong), is_strong, "{list}");
+        assert_eq!(names(Comparison::Weak), is_weak, "{list}");
+    }
+}
+
+#[test]
+fn a_head_ends_with_any_empty_line_however_it_is_split() {
+    for end in ["\r\n\r\n", "\n\n", "\n\r\n", "\r\n\n"] {
+        let head = format!("GET /v1/keys/k HTTP/1.1\r\nHost: x{end}");
+        assert_eq!(check(&head, |request| request.head_len), Ok(head.len()), "{end:?}");
     }
 }
 

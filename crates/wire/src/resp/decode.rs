@@ -11,8 +11,11 @@ use core::ops::Range;
 
 /// The most arguments of one command, as in Redis.
 pub const ARGS_MAX: usize = 1024 * 1024;
-/// The longest inline command, and the longest line that gives a length, in bytes, as in Redis.
+/// The longest inline command, in bytes, as in Redis.
 pub const LINE_LEN_MAX: usize = 64 * 1024;
+/// The longest line that gives a length, in bytes. Redis waits for up to 64 KiB; no number is so long, and a shorter
+/// bound spares looking through them again with every piece that arrives.
+pub const LENGTH_LINE_LEN_MAX: usize = 64;
 /// The most arguments of a command of a client that has not authenticated, as in Redis.
 pub const ARGS_MAX_UNAUTHENTICATED: usize = 10;
 /// The longest argument of a client that has not authenticated, in bytes, as in Redis.
@@ -165,21 +168,28 @@ impl Decoder {
         limits: Limits,
         args: &mut Vec<Range<usize>>,
     ) -> Result<Decoded, DecodeError> {
-        let before = args.len();
-        args.append(&mut self.args);
         let mut at = core::mem::take(&mut self.done);
         let mut missing = core::mem::take(&mut self.missing);
+        // Arguments of an incomplete command stay here and move to the caller once, when it is whole: a command that
+        // arrives in small pieces is not copied for each of them.
+        let mut kept = core::mem::take(&mut self.args);
+        let is_resumed = !kept.is_empty();
+        let before = args.len();
         while missing > 0 {
             let Some((range, next)) = bulk(input, at, limits)? else {
-                self.missing = missing;
-                self.done = at;
-                self.args.extend(args.drain(before..));
+                kept.extend(args.drain(before..));
+                *self = Self { missing, done: at, args: kept };
                 return Ok(Decoded::Incomplete);
             };
-            args.push(range);
+            if is_resumed {
+                kept.push(range);
+            } else {
+                args.push(range);
+            }
             at = next;
             missing = missing.saturating_sub(1);
         }
+        args.append(&mut kept);
         Ok(Decoded::Command { used: at })
     }
 
@@ -279,17 +289,23 @@ fn line(
         number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
     }
     let Some(end) = memchr::memchr(b'\r', rest) else {
-        return if rest.len() > LINE_LEN_MAX { Err(too_long) } else { Ok(None) };
+        return if rest.len() > LENGTH_LINE_LEN_MAX { Err(too_long) } else { Ok(None) };
     };
-    if end > LINE_LEN_MAX {
+    if end > LENGTH_LINE_LEN_MAX {
         return Err(too_long);
     }
     if end.saturating_add(1) >= rest.len() {
         return Ok(None);
     }
     let digits = rest.get(..end).and_then(|digits| core::str::from_utf8(digits).ok());
-    let number = digits.filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
+    let number = digits.filter(|text| is_plain(text)).and_then(|text| text.parse().ok());
     Ok(Some((number, at.saturating_add(end).saturating_add(2))))
+}
+
+/// Whether an integer is written as Redis reads it (`string2ll`): no `+`, no leading zeros, no `-0`.
+fn is_plain(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    text == "0" || !digits.starts_with(['0', '+'])
 }
 
 /// Splits an inline command into words. Quoted words are not supported as ranges: a word with an escape cannot

@@ -102,6 +102,9 @@ fn protocol_errors_have_the_texts_of_redis() {
         ("*1\r\n$\r\n", DecodeError::BadArgLen, "invalid bulk length"),
         ("*1\r\n$1048577\r\n", DecodeError::BadArgLen, "invalid bulk length"),
         ("*1\r\n$01\r\n", DecodeError::BadArgLen, "invalid bulk length"),
+        ("*1\r\n$0000000001\r\n", DecodeError::BadArgLen, "invalid bulk length"),
+        ("*1\r\n$-0\r\n", DecodeError::BadArgLen, "invalid bulk length"),
+        ("*+1\r\n", DecodeError::BadArgCount, "invalid multibulk length"),
         ("get \"k\r\n", DecodeError::UnbalancedQuotes, "unbalanced quotes in request"),
         ("get 'k'x\r\n", DecodeError::UnbalancedQuotes, "unbalanced quotes in request"),
     ] {
