@@ -21,7 +21,7 @@ enum Peer {
     Memcached,
 }
 
-const GET: &str = "--pipeline";
+const PIPELINE: &str = "--pipeline";
 const CASES: &[Case] = &[
     Case("get-1", Peer::Redis, "1", 1.25, 1.4),
     Case("set-1", Peer::Redis, "1 --read-share 0", 1.3, 1.45),
@@ -96,7 +96,7 @@ fn load(tool: &Path, server: &Server, flags: &str, secs: u32) -> anyhow::Result<
     let (pid, duration) = (server.child.id().to_string(), format!("{secs}s"));
     let mut command = Command::new(tool);
     command.args(["bench", "--json", "--cpu", "1", "--addr", &address, "--server-pid", &pid]);
-    command.args(["--protocol", server.protocol, GET]).args(flags.split(' '));
+    command.args(["--protocol", server.protocol, PIPELINE]).args(flags.split(' '));
     if !flags.contains("--requests") {
         command.args(["--duration", &duration]);
     }
