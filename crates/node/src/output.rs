@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use ringhold_store::large::Large;
 
+/// The memory that an empty output keeps, in bytes.
+const KEPT_LEN_MAX: usize = 4 * 1024 * 1024;
+
 /// Answers of one turn, in order. Large values are not copied: an [`Insert`] says where one belongs.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -27,9 +30,10 @@ pub struct Insert {
 }
 
 impl Output {
-    /// Forgets everything and keeps the memory.
+    /// Forgets everything and keeps the memory, up to a usual turn's.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT_LEN_MAX);
         self.inserts.clear();
     }
 

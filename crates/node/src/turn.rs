@@ -34,6 +34,8 @@ pub const READ_LEN: usize = 64 * 1024;
 const INPUT_LEN: usize = 16 * READ_LEN;
 /// A connection with more unexecuted bytes than this is read and executed apart from the others.
 const SHARED_LEFTOVER_MAX: usize = 4 * READ_LEN;
+/// The longest RESP command, in bytes; a longer one closes its connection. A value over it goes through HTTP.
+const COMMAND_LEN_MAX: usize = 64 * 1024 * 1024;
 /// When a connection's answers of one turn are longer, its further requests wait until they are sent.
 const ANSWER_LEN_MAX: usize = 256 * 1024;
 
@@ -187,7 +189,8 @@ impl Turn {
         let start = self.input_len;
         let end = start + session.leftover.len() + len;
         self.input_len = end;
-        session.leftover.clear();
+        // Given back, not kept: a connection between requests takes no memory for what it received before.
+        session.leftover = Vec::new();
         session.has_work = false;
         let first = self.requests.len();
         let decoded = match &mut session.speaks {
@@ -385,6 +388,13 @@ fn decode_resp(
                     // What may come next depends on the outcome of this one.
                     break;
                 }
+            }
+            Ok(Decoded::Incomplete) if end - at > COMMAND_LEN_MAX => {
+                turn.requests.push(Request {
+                    start: at,
+                    what: What::RespBroken(DecodeError::CommandTooLong),
+                });
+                return end;
             }
             Ok(Decoded::Incomplete) => break,
             Err(error) => {

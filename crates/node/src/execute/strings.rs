@@ -15,6 +15,9 @@ use crate::number;
 use crate::output::Output;
 use crate::shard_cell::Key;
 
+/// The longest reply of one command that is put together in memory, in bytes; large values in it count nothing.
+const REPLY_LEN_MAX: usize = 64 * 1024 * 1024;
+
 /// When SET writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition {
@@ -90,10 +93,14 @@ pub(super) fn get<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 /// `MGET key [key …]`
 pub(super) fn mget<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let count = call.args.len() - 1;
+    let start = call.out.bytes.len();
     call.reply().array(count);
     for idx in 1..=count {
         let key = call.key(idx);
         read(call, key);
+        if call.out.bytes.len() - start > REPLY_LEN_MAX {
+            return Err(Failure::text("ERR the reply would exceed 64 MiB, ask for fewer keys"));
+        }
     }
     Ok(())
 }

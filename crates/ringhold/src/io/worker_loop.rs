@@ -372,13 +372,12 @@ impl Worker {
 
     fn drain(&mut self) {
         self.is_draining = true;
+        // Each is looked at once more: what the kernel holds for it is still answered, then it is closed.
         for idx in 0..self.connections.slab.len() {
-            let is_idle = self.connections.get(idx).is_some_and(|connection| {
-                !connection.is_blocked() && connection.session.is_between_requests()
-            });
-            if is_idle {
-                self.close(idx);
+            if let Some(connection) = self.connections.get(idx) {
+                connection.is_readable = true;
             }
+            self.enqueue(idx);
         }
         self.listeners.iter_mut().for_each(|(listener, _)| {
             let registry = self.poll.registry();

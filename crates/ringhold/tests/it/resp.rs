@@ -158,3 +158,18 @@ fn nothing_is_done_before_the_password() {
     assert!(web.answer().0.starts_with("HTTP/1.1 404 "));
     node.stop();
 }
+
+#[test]
+fn a_reply_or_a_command_without_bounds_is_refused() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let value = "v".repeat(4_000);
+    client.check(&format!("SET k {value}\r\n"), "+OK\r\n");
+    let keys = "$1\r\nk\r\n".repeat(20_000);
+    client.check(
+        &format!("*20001\r\n$4\r\nMGET\r\n{keys}"),
+        "-ERR the reply would exceed 64 MiB, ask for fewer keys\r\n",
+    );
+    client.check("PING\r\n", "+PONG\r\n");
+    node.stop();
+}

@@ -43,8 +43,9 @@ fn a_stop_answers_what_was_sent_and_lets_nobody_new_in() {
     let address = node.resp()[0].clone();
     let mut client = Client::connect(&address);
     client.check("SET k v\r\n", "+OK\r\n");
+    client.send("GET k\r\n");
     node.stop();
-    assert_eq!(client.rest(), "");
+    assert_eq!(client.rest(), "$1\r\nv\r\n");
 }
 
 #[test]

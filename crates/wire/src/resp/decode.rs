@@ -64,6 +64,8 @@ pub enum DecodeError {
     InlineTooLong,
     /// Quotes of an inline command are not closed, or are followed by something.
     UnbalancedQuotes,
+    /// A command does not end within the bytes that the receiver keeps for one.
+    CommandTooLong,
     /// A line that begins as one of HTTP: a web page makes its browser talk to us.
     CrossProtocol,
 }
@@ -81,6 +83,7 @@ impl fmt::Display for DecodeError {
             Self::CountTooLong => f.write_str("too big mbulk count string"),
             Self::InlineTooLong => f.write_str("too big inline request"),
             Self::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),
+            Self::CommandTooLong => f.write_str("too big command"),
             Self::CrossProtocol => f.write_str("an HTTP request was sent to the RESP port"),
         }
     }
