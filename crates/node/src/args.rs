@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use ringhold_store::entry::UpdateError;
+use ringhold_store::large::LargeWriter;
+
 /// The arguments of one command, the command's name first.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
@@ -9,6 +12,17 @@ pub struct Args<'a> {
     pub input: &'a [u8],
     /// A range of it per argument.
     pub ranges: &'a [Range<usize>],
+}
+
+/// An argument that was received into the store's pages; its range is empty.
+#[derive(Debug)]
+pub struct LargeArg {
+    /// Which argument it is.
+    pub idx: usize,
+    /// Its bytes; `None` once the command took them, or when there was no room for them.
+    pub writer: Option<LargeWriter>,
+    /// Why there was no room.
+    pub refusal: Option<UpdateError>,
 }
 
 impl<'a> Args<'a> {
@@ -30,5 +44,17 @@ impl<'a> Args<'a> {
     #[must_use]
     pub fn get(&self, idx: usize) -> &'a [u8] {
         self.ranges.get(idx).and_then(|range| self.input.get(range.clone())).unwrap_or_default()
+    }
+
+    /// The arguments from `idx` on.
+    #[must_use]
+    pub fn from(&self, idx: usize) -> Self {
+        Self { input: self.input, ranges: self.ranges.get(idx..).unwrap_or_default() }
+    }
+
+    /// Whether argument `idx` is this word, in any case.
+    #[must_use]
+    pub fn is(&self, idx: usize, word: &str) -> bool {
+        idx < self.len() && self.get(idx).eq_ignore_ascii_case(word.as_bytes())
     }
 }

@@ -74,6 +74,22 @@ impl<'c, C: Cells> Access<'c, C> {
         Self { cells, held: shards.into_iter().map(|idx| (idx, cells.write(idx))).collect() }
     }
 
+    /// Whether it holds its shards: what is done is seen at once or not at all.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Reads every shard, one after another.
+    pub fn read_each(&self, mut read: impl FnMut(&ShardCell)) {
+        for idx in 0..self.cells.count() {
+            match self.held.iter().find(|(held, _)| *held == idx) {
+                Some((_, cell)) => read(cell),
+                None => read(&self.cells.read(idx)),
+            }
+        }
+    }
+
     /// The cells behind this access.
     #[inline]
     pub fn cells(&self) -> &'c C {

@@ -2,33 +2,52 @@
 //!
 //! Each RESP command is a function over a [`Call`]: it reads its arguments, works on the shards that the call gives
 //! access to, and appends its reply. A function that fails returns a [`Failure`]; what it appended until then is taken
-//! back.
+//! back. The names, their properties and the places of keys are data in [`ringhold_wire::resp::table`]; a new family is
+//! rows there and a file here.
 
+mod client;
+mod command;
+mod config;
 mod connection;
+mod counters;
 pub mod http;
+mod info;
 mod keys;
+pub mod keyspace;
+mod lifetime;
+mod options;
+mod ranges;
+mod server;
 mod strings;
+mod transactions;
 
 use std::borrow::Cow;
-use std::marker::PhantomData;
 
 use ringhold_store::entry::UpdateError;
-use ringhold_types::time::{Duration, Now, UnixTime};
+use ringhold_types::time::Now;
 use ringhold_wire::resp::Protocol;
 use ringhold_wire::resp::decode::DecodeError;
 use ringhold_wire::resp::encode::Encoder;
+use ringhold_wire::resp::table::{Command, CommandId, Flags};
 
-use crate::args::Args;
+use crate::args::{Args, LargeArg};
 use crate::cells::{Access, Cells};
 use crate::number;
 use crate::output::Output;
 use crate::session::Fate;
-use crate::session::resp::RespSession;
+use crate::session::resp::{Replies, RespSession};
 use crate::shard_cell::Key;
 use crate::state::NodeState;
+use crate::stats::{Counter, Counts};
+
+pub use strings::get_from;
+pub use transactions::forget_watched;
 
 /// The most bytes of a client's words that an error repeats, as in Redis.
 const ECHO_LEN_MAX: usize = 128;
+
+/// The longest reply of one command that is put together in memory, in bytes; large values in it count nothing.
+const REPLY_LEN_MAX: usize = 64 * 1024 * 1024;
 
 /// One command in execution.
 pub struct Call<'a, 'c, C: Cells> {
@@ -42,6 +61,10 @@ pub struct Call<'a, 'c, C: Cells> {
     pub now: Now,
     /// The command and its arguments.
     pub args: Args<'a>,
+    /// The argument that was received into the store's pages, if there is one.
+    pub large: Option<&'a mut LargeArg>,
+    /// What is counted.
+    pub counts: &'a mut Counts,
     /// Where the reply goes.
     pub out: &'a mut Output,
 }
@@ -55,87 +78,153 @@ impl<C: Cells> std::fmt::Debug for Call<'_, '_, C> {
 /// What a command function answers with.
 pub type Done = Result<(), Failure>;
 
-/// A command: its name, how many words it takes, and what it does.
-struct Command<C: Cells> {
-    /// In lower case.
-    name: &'static str,
-    /// The number of words with the name; negative: at least so many, as in Redis.
-    arity: isize,
-    run: for<'x, 'y, 'c> fn(&'x mut Call<'y, 'c, C>) -> Done,
-}
-
-/// The table of commands.
-struct Commands<C>(PhantomData<C>);
-
-impl<C: Cells> Commands<C> {
-    /// The commands, the most frequent first.
-    const ALL: [Command<C>; 28] = [
-        Command { name: "get", arity: 2, run: strings::get },
-        Command { name: "set", arity: -3, run: strings::set },
-        Command { name: "mget", arity: -2, run: strings::mget },
-        Command { name: "del", arity: -2, run: keys::del },
-        Command { name: "unlink", arity: -2, run: keys::del },
-        Command { name: "exists", arity: -2, run: keys::exists },
-        Command { name: "incr", arity: 2, run: strings::incr },
-        Command { name: "decr", arity: 2, run: strings::decr },
-        Command { name: "incrby", arity: 3, run: strings::incrby },
-        Command { name: "decrby", arity: 3, run: strings::decrby },
-        Command { name: "setex", arity: 4, run: strings::setex },
-        Command { name: "psetex", arity: 4, run: strings::psetex },
-        Command { name: "setnx", arity: 3, run: strings::setnx },
-        Command { name: "getset", arity: 3, run: strings::getset },
-        Command { name: "getdel", arity: 2, run: strings::getdel },
-        Command { name: "strlen", arity: 2, run: strings::strlen },
-        Command { name: "ttl", arity: 2, run: keys::ttl },
-        Command { name: "pttl", arity: 2, run: keys::pttl },
-        Command { name: "expire", arity: 3, run: keys::expire },
-        Command { name: "pexpire", arity: 3, run: keys::pexpire },
-        Command { name: "persist", arity: 2, run: keys::persist },
-        Command { name: "ping", arity: -1, run: connection::ping },
-        Command { name: "echo", arity: 2, run: connection::echo },
-        Command { name: "select", arity: 2, run: connection::select },
-        Command { name: "auth", arity: -2, run: connection::auth },
-        Command { name: "hello", arity: -1, run: connection::hello },
-        Command { name: "client", arity: -2, run: connection::client },
-        Command { name: "quit", arity: -1, run: connection::quit },
-    ];
-}
-
-/// Executes one command and appends its reply; what becomes of the connection.
-pub fn command<C: Cells>(mut call: Call<'_, '_, C>) -> Fate {
+/// Executes one command, `id` being its name's, and appends its reply; what becomes of the connection.
+pub fn command<C: Cells>(id: Option<CommandId>, mut call: Call<'_, '_, C>) -> Fate {
     let mark = (call.out.bytes.len(), call.out.inserts.len());
-    match run(&mut call) {
+    let is_dropped = call.session.replies != Replies::On;
+    if call.session.replies == Replies::SkipNext {
+        call.session.replies = Replies::On;
+    }
+    call.counts.add(Counter::Commands, 1);
+    let fate = match checked(id, &mut call) {
         Ok(fate) => fate,
         Err(Failure(text)) => {
             call.out.truncate(mark.0, mark.1);
+            call.counts.add(Counter::Errors, 1);
             call.reply().error(&text);
             Fate::Open
         }
+    };
+    if is_dropped || call.session.replies != Replies::On {
+        let is_turned_on = is_dropped
+            && call.session.replies == Replies::On
+            && id == Some(CommandId::Client)
+            && call.args.is(1, "reply");
+        if !is_turned_on {
+            call.out.truncate(mark.0, mark.1);
+        }
     }
+    fate
 }
 
-fn run<C: Cells>(call: &mut Call<'_, '_, C>) -> Result<Fate, Failure> {
-    let name = call.args.get(0);
-
-    let known = Commands::<C>::ALL
-        .iter()
-        .find(|command| name.eq_ignore_ascii_case(command.name.as_bytes()));
-    let is_disabled =
-        |name: &str| call.node.disabled_commands.iter().any(|disabled| disabled == name);
-    let command =
-        known.filter(|command| !is_disabled(command.name)).ok_or_else(|| unknown(call.args))?;
-    let count = isize::try_from(call.args.len()).unwrap_or(isize::MAX);
-    if command.arity != count && (command.arity > 0 || count < -command.arity) {
-        return Err(Failure::owned(format!(
-            "ERR wrong number of arguments for '{}' command",
-            command.name
-        )));
+/// Executes a command, or queues it when a transaction is open.
+fn checked<C: Cells>(id: Option<CommandId>, call: &mut Call<'_, '_, C>) -> Result<Fate, Failure> {
+    let id = match admit(id, call) {
+        Ok(id) => id,
+        Err(failure) => {
+            if let Some(queue) = &mut call.session.queue {
+                queue.is_broken = true;
+            }
+            return Err(failure);
+        }
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "the table has fewer than 128 rows")]
+    let number = id as u8;
+    call.session.command = number;
+    call.counts.call(id);
+    let is_immediate = matches!(
+        id,
+        CommandId::Multi
+            | CommandId::Exec
+            | CommandId::Discard
+            | CommandId::Watch
+            | CommandId::Quit
+            | CommandId::Reset
+    );
+    if call.session.queue.is_some() && !is_immediate {
+        transactions::queue(id, call)?;
+        return Ok(Fate::Open);
     }
-    if !call.session.is_authenticated && !matches!(command.name, "auth" | "hello" | "quit") {
+    run(id, call)?;
+    Ok(if id == CommandId::Quit { Fate::Close } else { Fate::Open })
+}
+
+/// The command, if there is one of this name, it has as many words as it takes, and the client may use it.
+fn admit<C: Cells>(id: Option<CommandId>, call: &Call<'_, '_, C>) -> Result<CommandId, Failure> {
+    let id =
+        id.filter(|id| !call.node.disabled_commands.has(*id)).ok_or_else(|| unknown(call.args))?;
+    let command = id.command();
+    if !command.takes(call.args.len()) {
+        return Err(Failure::arity(command));
+    }
+    if !call.session.is_authenticated && !command.flags.has(Flags::NO_AUTH) {
         return Err(Failure::text("NOAUTH Authentication required."));
     }
-    (command.run)(call)?;
-    Ok(if command.name == "quit" { Fate::Close } else { Fate::Open })
+    if !command.subcommands.is_empty() && call.args.len() > 1 {
+        let sub = command.subcommand(call.args.get(1));
+        let sub = sub.ok_or_else(|| unknown_subcommand(command, call.args.get(1)))?;
+        if !sub.takes(call.args.len()) {
+            return Err(Failure::arity(sub));
+        }
+    }
+    Ok(id)
+}
+
+/// Executes a command that was admitted.
+fn run<C: Cells>(id: CommandId, call: &mut Call<'_, '_, C>) -> Done {
+    match id {
+        CommandId::Get => strings::get(call),
+        CommandId::Set => strings::set(call),
+        CommandId::MGet => strings::mget(call),
+        CommandId::MSet => strings::mset(call),
+        CommandId::MSetNx => strings::msetnx(call),
+        CommandId::SetEx => strings::setex(call),
+        CommandId::PSetEx => strings::psetex(call),
+        CommandId::SetNx => strings::setnx(call),
+        CommandId::GetEx => strings::getex(call),
+        CommandId::GetDel => strings::getdel(call),
+        CommandId::GetSet => strings::getset(call),
+        CommandId::DelIfEq => strings::delifeq(call),
+        CommandId::Incr => counters::incr(call),
+        CommandId::Decr => counters::decr(call),
+        CommandId::IncrBy => counters::incrby(call),
+        CommandId::DecrBy => counters::decrby(call),
+        CommandId::IncrByFloat => counters::incrbyfloat(call),
+        CommandId::Append => ranges::append(call),
+        CommandId::StrLen => ranges::strlen(call),
+        CommandId::GetRange | CommandId::SubStr => ranges::getrange(call),
+        CommandId::SetRange => ranges::setrange(call),
+        CommandId::Del | CommandId::Unlink => keys::del(call),
+        CommandId::Exists => keys::exists(call),
+        CommandId::Touch => keys::touch(call),
+        CommandId::Type => keys::kind(call),
+        CommandId::Rename => keys::rename(call),
+        CommandId::RenameNx => keys::renamenx(call),
+        CommandId::Expire => lifetime::expire(call),
+        CommandId::PExpire => lifetime::pexpire(call),
+        CommandId::ExpireAt => lifetime::expireat(call),
+        CommandId::PExpireAt => lifetime::pexpireat(call),
+        CommandId::Ttl => lifetime::ttl(call),
+        CommandId::PTtl => lifetime::pttl(call),
+        CommandId::ExpireTime => lifetime::expiretime(call),
+        CommandId::PExpireTime => lifetime::pexpiretime(call),
+        CommandId::Persist => lifetime::persist(call),
+        CommandId::RandomKey => keyspace::randomkey(call),
+        CommandId::Scan => keyspace::scan(call),
+        CommandId::Keys => keyspace::keys(call),
+        CommandId::DbSize => keyspace::dbsize(call),
+        CommandId::FlushDb => keyspace::flushdb(call),
+        CommandId::FlushAll => keyspace::flushall(call),
+        CommandId::Multi => transactions::multi(call),
+        CommandId::Exec => transactions::exec(call),
+        CommandId::Discard => transactions::discard(call),
+        CommandId::Watch => transactions::watch(call),
+        CommandId::Unwatch => transactions::unwatch(call),
+        CommandId::Ping => connection::ping(call),
+        CommandId::Echo => connection::echo(call),
+        CommandId::Select => connection::select(call),
+        CommandId::Auth => connection::auth(call),
+        CommandId::Hello => connection::hello(call),
+        CommandId::Reset => connection::reset(call),
+        CommandId::Quit => connection::quit(call),
+        CommandId::Client => client::client(call),
+        CommandId::Info => info::info(call),
+        CommandId::Time => server::time(call),
+        CommandId::Role => server::role(call),
+        CommandId::Wait => server::wait(call),
+        CommandId::Command => command::command(call),
+        CommandId::Config => config::config(call),
+    }
 }
 
 /// Redis's answer to a command that it does not know.
@@ -158,12 +247,19 @@ fn unknown(args: Args<'_>) -> Failure {
     ))
 }
 
+/// Redis's answer to a subcommand that it does not know.
+fn unknown_subcommand(command: &Command, word: &[u8]) -> Failure {
+    let word = String::from_utf8_lossy(&word[..word.len().min(ECHO_LEN_MAX)]).into_owned();
+    let name = command.name.to_uppercase();
+    Failure::owned(format!("ERR unknown subcommand '{word}'. Try {name} HELP."))
+}
+
 /// Answers bytes that are no command.
 pub fn broken(error: DecodeError, out: &mut Output) {
     Encoder::new(&mut out.bytes, Protocol::Two).error(&error.to_string());
 }
 
-impl<'a, C: Cells> Call<'a, '_, C> {
+impl<'a, 'c, C: Cells> Call<'a, 'c, C> {
     /// The writer of the reply, in the client's version of the protocol.
     #[inline]
     pub fn reply(&mut self) -> Encoder<'_> {
@@ -186,24 +282,44 @@ impl<'a, C: Cells> Call<'a, '_, C> {
         number::parse_i64(self.args.get(idx)).ok_or(Failure::NOT_INTEGER)
     }
 
-    /// Argument `idx`, a positive time to live in milliseconds or (`is_seconds`) seconds, as a deadline.
+    /// Fails when the reply that began at `start` has become too long.
     ///
     /// # Errors
     ///
-    /// [`Failure`] with Redis's text when it is no number, not positive, or too far away.
-    pub fn deadline(
-        &self,
-        idx: usize,
-        is_seconds: bool,
-        command: &str,
-    ) -> Result<UnixTime, Failure> {
-        let number = self.integer(idx)?;
-        let millis = number.checked_mul(if is_seconds { 1000 } else { 1 });
-        let ttl = millis.and_then(|millis| u64::try_from(millis).ok()).filter(|millis| *millis > 0);
-        let ttl = ttl
-            .filter(|millis| *millis <= TTL_MAX_MILLIS)
-            .ok_or_else(|| Failure::invalid_expire(command))?;
-        Ok(self.now.unix().after(Duration::from_millis(ttl)))
+    /// [`Failure`] beyond `REPLY_LEN_MAX` bytes.
+    fn check_reply(&self, start: usize) -> Done {
+        if self.out.bytes.len() - start > REPLY_LEN_MAX {
+            return Err(Failure::text("ERR the reply would exceed 64 MiB, ask for fewer keys"));
+        }
+        Ok(())
+    }
+
+    /// Does `work` while the shards `idxs` are held, so that others see all of it or nothing.
+    fn holding<R>(
+        &mut self,
+        idxs: impl FnOnce(&Self) -> Vec<usize>,
+        work: impl FnOnce(&mut Call<'_, 'c, C>) -> R,
+    ) -> R {
+        if self.access.is_holding() {
+            return work(self);
+        }
+        let mut held = Access::holding(self.access.cells(), idxs(self));
+        work(&mut Call {
+            node: self.node,
+            session: &mut *self.session,
+            access: &mut held,
+            now: self.now,
+            args: self.args,
+            large: self.large.as_deref_mut(),
+            counts: &mut *self.counts,
+            out: &mut *self.out,
+        })
+    }
+
+    /// The shards of the keys among the arguments of this command.
+    fn shards_of_keys(&self, id: CommandId) -> Vec<usize> {
+        let words = id.command().key_words(self.args.len());
+        words.map(|idx| self.access.cells().shard_of(self.key(idx).at.slot)).collect()
     }
 }
 
@@ -237,6 +353,12 @@ impl Failure {
     #[must_use]
     pub const fn owned(text: String) -> Self {
         Self(Cow::Owned(text))
+    }
+
+    /// A number of words that the command does not take, in the words of Redis.
+    #[must_use]
+    pub fn arity(command: &Command) -> Self {
+        Self::owned(format!("ERR wrong number of arguments for '{}' command", command.name))
     }
 
     /// A time to live that is not positive or too far away, in the words of Redis.

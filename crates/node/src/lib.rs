@@ -8,11 +8,17 @@
 
 pub mod args;
 pub mod auth;
+mod block;
 pub mod cells;
+pub mod clients;
 pub mod execute;
+pub mod glob;
+mod incoming;
 pub mod number;
 pub mod output;
 pub mod session;
 pub mod shard_cell;
 pub mod state;
+pub mod stats;
 pub mod turn;
+pub mod watch;

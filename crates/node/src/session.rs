@@ -1,11 +1,18 @@
 //! A client connection's protocol state: what was agreed, and what was received but not executed.
 
 pub mod http;
+pub(crate) mod queue;
 pub mod resp;
+
+use std::sync::Arc;
 
 use ringhold_wire::http::decode::Decoder as HttpDecoder;
 use ringhold_wire::resp::decode::Decoder as RespDecoder;
 
+use crate::cells::{Access, Cells};
+use crate::clients::ClientRecord;
+use crate::execute::forget_watched;
+use crate::incoming::Incoming;
 use crate::session::http::HttpSession;
 use crate::session::resp::RespSession;
 
@@ -29,6 +36,10 @@ pub struct Session {
     pub(crate) fate: Fate,
     /// Whether the leftover may hold a whole request (execution stopped because of the length of the answers).
     pub(crate) has_work: bool,
+    /// Whether its requests wait for the end of a pause.
+    pub(crate) is_paused: bool,
+    /// A large value that is being received.
+    pub(crate) incoming: Option<Box<Incoming>>,
 }
 
 /// The protocol of a connection.
@@ -41,8 +52,8 @@ pub(crate) enum Speaks {
 impl Session {
     /// A session that speaks RESP.
     #[must_use]
-    pub fn resp(client_id: u64, is_password_required: bool) -> Self {
-        Self::new(Speaks::Resp(RespSession::new(client_id, is_password_required)))
+    pub fn resp(record: Arc<ClientRecord>, is_password_required: bool) -> Self {
+        Self::new(Speaks::Resp(RespSession::new(record, is_password_required)))
     }
 
     /// A session that speaks HTTP.
@@ -52,7 +63,14 @@ impl Session {
     }
 
     fn new(speaks: Speaks) -> Self {
-        Self { speaks, leftover: Vec::new(), fate: Fate::Open, has_work: false }
+        Self {
+            speaks,
+            leftover: Vec::new(),
+            fate: Fate::Open,
+            has_work: false,
+            is_paused: false,
+            incoming: None,
+        }
     }
 
     /// Has the decoder begin again with the first unexecuted byte.
@@ -75,9 +93,37 @@ impl Session {
         self.has_work
     }
 
+    /// Whether its requests wait for the end of a `CLIENT PAUSE`; it is to be read again when that may be over.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     /// Whether no part of a request has been received.
     #[must_use]
     pub fn is_between_requests(&self) -> bool {
         self.leftover.is_empty()
+    }
+
+    /// The bytes that it keeps of requests which were not executed, those of values in the store's pages excepted.
+    #[must_use]
+    pub fn held_len(&self) -> usize {
+        self.leftover.capacity()
+    }
+
+    /// The record of a RESP client.
+    #[must_use]
+    pub fn record(&self) -> Option<&Arc<ClientRecord>> {
+        match &self.speaks {
+            Speaks::Resp(resp) => Some(&resp.record),
+            Speaks::Http(_) => None,
+        }
+    }
+
+    /// Ends it: what it holds in the shards is given back. To be called once, before it is dropped.
+    pub fn end<C: Cells>(&mut self, cells: &C) {
+        if let Speaks::Resp(resp) = &mut self.speaks {
+            forget_watched(resp, &mut Access::each(cells));
+        }
     }
 }

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use ringhold_store::budget::{Budget, Geometry};
 use ringhold_store::entry::{Change, Decision, EntryRef, Log, Lookup, Outcome, UpdateError};
 use ringhold_store::hash::{HashSeed, KeyHash};
+use ringhold_store::large::LargeWriter;
 use ringhold_store::shard::{Shard, Tick};
 use ringhold_types::entry::Version;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::{SLOTS, Slot};
 use ringhold_types::time::Now;
+
+use crate::watch::Watches;
 
 /// A key with what is computed from it once per request.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,8 @@ struct CellLog {
     /// The number of shards, as a power of two.
     shards_log2: u32,
     removed: Removed,
+    seed: HashSeed,
+    watches: Watches,
 }
 
 /// Entries that left a shard other than by a client's wish.
@@ -57,7 +62,7 @@ pub struct Removed {
 
 impl Log for CellLog {
     #[inline]
-    fn append(&mut self, _namespace: NamespaceId, slot: Slot, change: Change<'_>) -> Version {
+    fn append(&mut self, namespace: NamespaceId, slot: Slot, change: Change<'_>) -> Version {
         let last = &mut self.versions[slot.index() >> self.shards_log2];
         if !matches!(change, Change::Touch { .. }) {
             *last = last.next(self.micros);
@@ -68,6 +73,9 @@ impl Log for CellLog {
             Change::Evict { .. } => self.removed.evicted += 1,
             Change::Put { .. } | Change::Touch { .. } | Change::Delete { .. } | Change::Clear => {}
         }
+        if !self.watches.is_empty() {
+            self.note(namespace, slot, &change);
+        }
         version
     }
 
@@ -75,6 +83,21 @@ impl Log for CellLog {
     fn may_remove(&self, _slot: Slot) -> bool {
         // A node alone is the serving primary of every slot and has nobody to wait for.
         true
+    }
+}
+
+impl CellLog {
+    /// Tells those who watch the changed key.
+    #[cold]
+    fn note(&mut self, namespace: NamespaceId, slot: Slot, change: &Change<'_>) {
+        match change {
+            Change::Put { key, .. }
+            | Change::Touch { key, .. }
+            | Change::Delete { key }
+            | Change::Expire { key }
+            | Change::Evict { key } => self.watches.note(namespace, self.seed.key(key).hash),
+            Change::Clear => self.watches.note_clear(namespace, slot),
+        }
     }
 }
 
@@ -90,6 +113,8 @@ impl ShardCell {
                 versions: vec![Version::default(); slots].into_boxed_slice(),
                 shards_log2: geometry.shards.trailing_zeros(),
                 removed: Removed::default(),
+                seed,
+                watches: Watches::default(),
             },
         }
     }
@@ -140,6 +165,49 @@ impl ShardCell {
     ) -> Result<Outcome, UpdateError> {
         self.log.micros = now.unix_micros;
         self.shard.update(key.namespace, key.bytes, key.at, now.unix(), &mut self.log, decide)
+    }
+
+    /// Makes room for a value of `len` bytes of `namespace` that will arrive in parts; see [`Shard::begin_large`].
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]: no room, or over the limit.
+    pub fn begin_large(
+        &mut self,
+        namespace: NamespaceId,
+        len: usize,
+        now: Now,
+    ) -> Result<LargeWriter, UpdateError> {
+        self.log.micros = now.unix_micros;
+        self.shard.begin_large(namespace, len, now.unix(), &mut self.log)
+    }
+
+    /// Removes all entries of a slot of `namespace` at once.
+    pub fn clear(&mut self, namespace: NamespaceId, slot: Slot, now: Now) {
+        self.log.micros = now.unix_micros;
+        self.shard.clear(namespace, slot, &mut self.log);
+    }
+
+    /// Begins to watch `key`: the stamp to ask [`ShardCell::is_changed`] with.
+    pub fn watch(&mut self, key: Key<'_>) -> u64 {
+        self.log.watches.add(key.namespace, key.at)
+    }
+
+    /// Ends watching a key.
+    pub fn unwatch(&mut self, namespace: NamespaceId, at: KeyHash) {
+        self.log.watches.remove(namespace, at);
+    }
+
+    /// Whether a watched key was changed since it had `stamp`; that its time is over counts, once it was reaped.
+    #[must_use]
+    pub fn is_changed(&self, namespace: NamespaceId, at: KeyHash, stamp: u64) -> bool {
+        self.log.watches.is_changed(namespace, at, stamp)
+    }
+
+    /// How many keys of this shard are watched.
+    #[must_use]
+    pub fn watched(&self) -> usize {
+        self.log.watches.len()
     }
 
     /// Removes `key` if its time is over, so that "expired" is an operation in the slot's order before anybody is

@@ -12,21 +12,27 @@
 use std::ops::Range;
 
 use ringhold_store::hash::KeyHash;
-use ringhold_store::shard::Shard;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::time::Now;
-use ringhold_wire::http::decode::Refusal;
+use ringhold_wire::http::decode::{Method, Refusal};
 use ringhold_wire::resp::decode::{DecodeError, Decoded, Limits};
+use ringhold_wire::resp::inline::words;
+use ringhold_wire::resp::table::{CommandId, find};
 
-use crate::args::Args;
+use crate::args::{Args, LargeArg};
+use crate::block::Block;
 use crate::cells::{Access, Cells};
+use crate::clients::Pause;
 use crate::execute;
 use crate::execute::http;
+use crate::incoming::{Incoming, STREAMED_LEN_MIN, takes_pages};
 use crate::output::{Insert, Output};
 use crate::session::http::HttpSession;
 use crate::session::resp::RespSession;
 use crate::session::{Fate, Session, Speaks};
+use crate::shard_cell::Key;
 use crate::state::NodeState;
+use crate::stats::{Counter, Counts};
 
 /// How much is read from a connection at once, in bytes.
 pub const READ_LEN: usize = 64 * 1024;
@@ -38,10 +44,6 @@ const SHARED_LEFTOVER_MAX: usize = 4 * READ_LEN;
 const COMMAND_LEN_MAX: usize = 64 * 1024 * 1024;
 /// When a connection's answers of one turn are longer, its further requests wait until they are sent.
 const ANSWER_LEN_MAX: usize = 256 * 1024;
-
-/// The requests whose memory is fetched together: enough to overlap the misses, few enough to stay in the first
-/// level cache.
-const BLOCK_LEN: usize = 16;
 
 /// The worker's connections.
 pub trait Sessions {
@@ -61,7 +63,12 @@ pub struct Turn {
     reads: Vec<Read>,
     answers: Vec<Answer>,
     output: Output,
+    /// The words of inline commands.
+    inline: Vec<u8>,
+    counts: Counts,
     value_len_max: usize,
+    /// Whose counters the counts are added to.
+    worker: usize,
 }
 
 /// What one connection contributed.
@@ -88,7 +95,13 @@ struct Request {
 enum What {
     Resp {
         args: Range<usize>,
+        command: Option<CommandId>,
+        /// What is computed from its first key.
         key: Option<KeyHash>,
+        /// The database at the time of decoding, where its memory is fetched from.
+        namespace: NamespaceId,
+        /// Whether the arguments are ranges of the inline words.
+        is_inline: bool,
     },
     RespBroken(DecodeError),
     Http {
@@ -102,11 +115,11 @@ enum What {
 }
 
 impl Request {
-    /// What is computed from its (first) key.
-    fn key(&self) -> Option<KeyHash> {
+    /// Where the memory of its (first) key is.
+    fn place(&self) -> Option<(NamespaceId, KeyHash)> {
         match &self.what {
-            What::Resp { key, .. } => *key,
-            What::Http { key, .. } => Some(*key),
+            What::Resp { key, namespace, .. } => key.map(|at| (*namespace, at)),
+            What::Http { key, .. } => Some((NamespaceId::DEFAULT, *key)),
             What::RespBroken(_) | What::HttpRefused(_) | What::HttpContinue => None,
         }
     }
@@ -133,9 +146,9 @@ struct Answer {
 }
 
 impl Turn {
-    /// An empty turn; it takes a megabyte for its input.
+    /// An empty turn of worker `worker`; it takes a megabyte for its input.
     #[must_use]
-    pub fn new(node: &NodeState) -> Self {
+    pub fn new(node: &NodeState, worker: usize) -> Self {
         Self {
             input: vec![0; INPUT_LEN],
             input_len: 0,
@@ -144,7 +157,10 @@ impl Turn {
             reads: Vec::new(),
             answers: Vec::new(),
             output: Output::default(),
+            inline: Vec::new(),
+            counts: Counts::default(),
             value_len_max: node.geometry.value_len_max,
+            worker,
         }
     }
 
@@ -156,6 +172,7 @@ impl Turn {
         self.reads.clear();
         self.answers.clear();
         self.output.clear();
+        self.inline.clear();
         if self.input.len() > INPUT_LEN {
             self.input.truncate(INPUT_LEN);
             self.input.shrink_to_fit();
@@ -168,13 +185,17 @@ impl Turn {
         self.input_len + SHARED_LEFTOVER_MAX + READ_LEN <= INPUT_LEN
     }
 
-    /// Where the next bytes of `session` go; its unexecuted ones are moved before them.
-    pub fn space(&mut self, session: &Session) -> &mut [u8] {
+    /// Where the next bytes of `session` go: behind its unexecuted ones, or straight into the value that comes in.
+    pub fn space<'s>(&'s mut self, session: &'s mut Session) -> &'s mut [u8] {
+        if let Some(incoming) = &mut session.incoming
+            && let Some(spare) = incoming.spare()
+        {
+            return spare;
+        }
         let from = self.input_len + session.leftover.len();
         if from + READ_LEN > self.input.len() {
             self.input.resize(from + READ_LEN, 0);
         }
-        self.input[self.input_len..from].copy_from_slice(&session.leftover);
         &mut self.input[from..from + READ_LEN]
     }
 
@@ -186,14 +207,35 @@ impl Turn {
         session: &mut Session,
         len: usize,
     ) {
+        self.counts.add(Counter::BytesIn, len as u64);
         let start = self.input_len;
-        let end = start + session.leftover.len() + len;
+        let from = start + session.leftover.len();
+        let mut end = from + len;
+        if let Some(incoming) = &mut session.incoming
+            && !incoming.is_whole()
+        {
+            if incoming.spare().is_some() {
+                incoming.advance(len);
+                end = from;
+            } else {
+                let dropped = incoming.take(&self.input[from..end]);
+                self.input.copy_within(from + dropped..end, from);
+                end -= dropped;
+            }
+        }
+        if end > self.input.len() {
+            self.input.resize(end, 0);
+        }
+        self.input[start..from].copy_from_slice(&session.leftover);
         self.input_len = end;
         // Given back, not kept: a connection between requests takes no memory for what it received before.
         session.leftover = Vec::new();
         session.has_work = false;
+        session.is_paused = false;
         let first = self.requests.len();
+        let is_waiting = session.incoming.as_ref().is_some_and(|incoming| !incoming.is_whole());
         let decoded = match &mut session.speaks {
+            Speaks::Resp(_) | Speaks::Http(_) if is_waiting => start,
             Speaks::Resp(resp) => {
                 let limits = resp.limits(self.value_len_max.max(SHARED_LEFTOVER_MAX));
                 let decoded = decode_resp(self, resp, limits, start, end);
@@ -201,8 +243,12 @@ impl Turn {
                     !resp.is_authenticated && self.requests.len() > first && decoded < end;
                 decoded
             }
-            Speaks::Http(http) => decode_http(self, node, http, start, end),
+            Speaks::Http(http) => {
+                let is_body_apart = session.incoming.is_some();
+                decode_http(self, node, http, start..end, is_body_apart)
+            }
         };
+        self.hash_keys(node, first);
         self.reads.push(Read {
             connection,
             bytes: start..end,
@@ -222,15 +268,20 @@ impl Turn {
         now: Now,
     ) {
         let reads = std::mem::take(&mut self.reads);
-        self.hash_keys(node);
-        let mut fetched = 0;
+        let pause = node.clients.pause_at(now);
+        let mut block = Block::empty();
         for read in &reads {
             let Some(session) = sessions.session(read.connection) else { continue };
             let from = (self.output.bytes.len(), self.output.inserts.len());
             let mut consumed = read.decoded;
+            if session.record().is_some_and(|record| record.is_killed()) {
+                session.fate = Fate::Close;
+            }
             for idx in read.requests.clone() {
-                if idx >= fetched {
-                    fetched = self.fetch(idx, cells);
+                if idx >= block.end() {
+                    let end = block.end_from(idx, self.requests.len());
+                    let places = self.requests[idx..end].iter().map(Request::place);
+                    block.open(cells, idx, places);
                 }
                 if session.fate != Fate::Open {
                     consumed = read.bytes.end;
@@ -241,14 +292,21 @@ impl Turn {
                     session.has_work = true;
                     break;
                 }
-                self.execute_one(idx, session, cells, node, now);
+                if pause != Pause::Off && self.must_wait(idx, session, pause) {
+                    consumed = self.requests[idx].start;
+                    session.is_paused = true;
+                    break;
+                }
+                if !self.read_plainly(idx, session, &block, now) {
+                    block.release();
+                    self.execute_one(idx, session, cells, node, now);
+                }
             }
-            if consumed < read.decoded {
-                // What was decoded beyond is decoded again.
-                session.forget_progress();
-            }
-            if session.fate == Fate::Open {
-                session.leftover.extend_from_slice(&self.input[consumed..read.bytes.end]);
+            self.keep_rest(session, read, consumed, (cells, node, now));
+            if let Speaks::Resp(resp) = &session.speaks
+                && !read.requests.is_empty()
+            {
+                resp.record.update(resp.state(now));
             }
             self.answers.push(Answer {
                 connection: read.connection,
@@ -256,7 +314,93 @@ impl Turn {
                 inserts: from.1..self.output.inserts.len(),
             });
         }
+        drop(block);
+        let inserted: usize = self.output.inserts.iter().map(|insert| insert.len).sum();
+        self.counts.add(Counter::BytesOut, (self.output.bytes.len() + inserted) as u64);
+        node.stats.take(self.worker, &mut self.counts);
         self.reads = reads;
+    }
+
+    /// Keeps what a connection sent beyond its executed requests.
+    fn keep_rest<C: Cells>(
+        &mut self,
+        session: &mut Session,
+        read: &Read,
+        consumed: usize,
+        (cells, node, now): (&C, &NodeState, Now),
+    ) {
+        let is_interrupted = consumed < read.decoded;
+        if session.fate != Fate::Open {
+            return;
+        }
+        let rest = &self.input[consumed..read.bytes.end];
+        if is_interrupted {
+            // What was decoded beyond is decoded again.
+            session.forget_progress();
+        } else if session.incoming.is_none()
+            && !session.is_paused
+            && !rest.is_empty()
+            && let Some((incoming, head)) =
+                begin_incoming(session, rest, self.value_len_max, (cells, node, now))
+        {
+            session.incoming = Some(Box::new(incoming));
+            session.leftover = head;
+            session.forget_progress();
+            return;
+        }
+        session.leftover.extend_from_slice(rest);
+    }
+
+    /// Whether a request waits for the end of a pause.
+    fn must_wait(&self, idx: usize, session: &Session, pause: Pause) -> bool {
+        let (What::Resp { command: Some(id), .. }, Speaks::Resp(resp)) =
+            (&self.requests[idx].what, &session.speaks)
+        else {
+            return false;
+        };
+        match (pause, id) {
+            (_, CommandId::Client | CommandId::Quit | CommandId::Reset) | (Pause::Off, _) => false,
+            (Pause::All, _) => true,
+            (Pause::Writes, CommandId::Exec) => resp
+                .queue
+                .as_ref()
+                .is_some_and(|queue| queue.iter().any(|(id, _)| id.command().is_write())),
+            (Pause::Writes, id) => resp.queue.is_none() && id.command().is_write(),
+        }
+    }
+
+    /// Executes a plain `GET` under the block's locks; false when the request is another, or they are released.
+    #[inline]
+    fn read_plainly<C: Cells>(
+        &mut self,
+        idx: usize,
+        session: &mut Session,
+        block: &Block<'_, C>,
+        now: Now,
+    ) -> bool {
+        let (
+            What::Resp {
+                args, command: Some(CommandId::Get), key: Some(at), is_inline: false, ..
+            },
+            Speaks::Resp(resp),
+        ) = (&self.requests[idx].what, &mut session.speaks)
+        else {
+            return false;
+        };
+        let Some(cell) = block.cell(idx) else { return false };
+        if args.len() != 2 || !resp.is_plain() || session.incoming.is_some() {
+            return false;
+        }
+        let bytes = &self.input[self.ranges[args.start + 1].clone()];
+        let key = Key { namespace: resp.namespace, bytes, at: *at };
+        let is_done =
+            execute::get_from(cell, key, now, resp.protocol, &mut self.counts, &mut self.output);
+        if is_done {
+            resp.command = CommandId::Get as u8;
+            self.counts.add(Counter::Commands, 1);
+            self.counts.call(CommandId::Get);
+        }
+        is_done
     }
 
     /// How many connections have an answer (which may be empty).
@@ -287,31 +431,18 @@ impl Turn {
         &self.output
     }
 
-    /// Computes slot and hash of every RESP request's first key.
-    fn hash_keys(&mut self, node: &NodeState) {
-        for request in &mut self.requests {
-            if let What::Resp { args, key } = &mut request.what
+    /// Computes slot and hash of the first keys of the RESP requests from `first` on.
+    fn hash_keys(&mut self, node: &NodeState, first: usize) {
+        for request in &mut self.requests[first..] {
+            if let What::Resp { args, command: Some(id), key, is_inline: false, .. } =
+                &mut request.what
+                && id.is_keyed()
                 && args.len() > 1
             {
                 let range = self.ranges[args.start + 1].clone();
                 *key = Some(node.hash_seed.key(&self.input[range]));
             }
         }
-    }
-
-    /// Has the memory of a block of requests fetched, from request `first` on; where the next block begins. Each stage
-    /// reads what the one before it fetched, so the misses of the whole block overlap.
-    fn fetch<C: Cells>(&self, first: usize, cells: &C) -> usize {
-        let end = (first + BLOCK_LEN).min(self.requests.len());
-        let keys = || self.requests[first..end].iter().filter_map(Request::key);
-        if end - first > 1 {
-            for stage in [Shard::prefetch_home, Shard::prefetch_item] {
-                for at in keys() {
-                    stage(cells.read(cells.shard_of(at.slot)).shard(), NamespaceId::DEFAULT, at);
-                }
-            }
-        }
-        end
     }
 
     fn execute_one<C: Cells>(
@@ -324,30 +455,41 @@ impl Turn {
     ) {
         let input = &self.input;
         match (&self.requests[idx].what, &mut session.speaks) {
-            (What::Resp { args, .. }, Speaks::Resp(resp)) => {
+            (What::Resp { args, command, is_inline, .. }, Speaks::Resp(resp)) => {
+                let input = if *is_inline { &self.inline } else { input };
                 let args = Args { input, ranges: &self.ranges[args.clone()] };
                 let mut access = Access::each(cells);
+                let mut large = session.incoming.take().map(|incoming| incoming.into_arg());
                 let call = execute::Call {
                     node,
                     session: resp,
                     access: &mut access,
                     now,
                     args,
+                    large: large.as_mut(),
+                    counts: &mut self.counts,
                     out: &mut self.output,
                 };
-                session.fate = execute::command(call);
+                session.fate = execute::command(*command, call);
+                if resp.record.is_killed() {
+                    session.fate = Fate::Close;
+                }
             }
             (What::RespBroken(error), Speaks::Resp(_)) => {
                 execute::broken(*error, &mut self.output);
                 session.fate = Fate::Close;
             }
             (What::Http { head, body, key }, Speaks::Http(_)) => {
+                let mut large: Option<LargeArg> =
+                    session.incoming.take().map(|incoming| incoming.into_arg());
                 let parts = http::Parts {
                     head: &input[head.clone()],
                     body: &input[body.clone()],
                     at: *key,
                 };
-                session.fate = http::request(&parts, cells, node, now, &mut self.output);
+                self.counts.add(Counter::Requests, 1);
+                session.fate =
+                    http::request(&parts, large.as_mut(), cells, node, now, &mut self.output);
             }
             (What::HttpRefused(refusal), Speaks::Http(_)) => {
                 session.fate = http::refused(refusal, node, &mut self.output);
@@ -380,12 +522,23 @@ fn decode_resp(
                     .iter_mut()
                     .for_each(|range| *range = range.start + at..range.end + at);
                 let args = first..turn.ranges.len();
-                if !args.is_empty() {
-                    turn.requests.push(Request { start: at, what: What::Resp { args, key: None } });
-                }
+                push_resp(turn, session, at, args, false);
                 at += used;
                 if !session.is_authenticated {
                     // What may come next depends on the outcome of this one.
+                    break;
+                }
+            }
+            Ok(Decoded::Inline { line, used }) => {
+                let line = &turn.input[at + line.start..at + line.end];
+                if let Err(error) = words(line, &mut turn.inline, &mut turn.ranges) {
+                    turn.requests.push(Request { start: at, what: What::RespBroken(error) });
+                    return end;
+                }
+                let args = first..turn.ranges.len();
+                push_resp(turn, session, at, args, true);
+                at += used;
+                if !session.is_authenticated {
                     break;
                 }
             }
@@ -406,14 +559,85 @@ fn decode_resp(
     at
 }
 
-/// Decodes the requests in `turn.input[start..end]`; where the first undecoded byte is.
+/// Adds a command that begins at `start`; one without words is none.
+fn push_resp(
+    turn: &mut Turn,
+    session: &RespSession,
+    start: usize,
+    args: Range<usize>,
+    is_inline: bool,
+) {
+    let Some(name) = turn.ranges.get(args.start).cloned().filter(|_| !args.is_empty()) else {
+        return;
+    };
+    let name = if is_inline { &turn.inline[name] } else { &turn.input[name] };
+    let what = What::Resp {
+        args,
+        command: find(name),
+        key: None,
+        namespace: session.namespace,
+        is_inline,
+    };
+    turn.requests.push(Request { start, what });
+}
+
+/// The large value that the unexecuted bytes of a connection end in, given its pages, and what is kept of its request;
+/// `None` when there is none.
+fn begin_incoming<C: Cells>(
+    session: &mut Session,
+    rest: &[u8],
+    value_len_max: usize,
+    (cells, node, now): (&C, &NodeState, Now),
+) -> Option<(Incoming, Vec<u8>)> {
+    match &mut session.speaks {
+        Speaks::Resp(resp) if resp.is_authenticated && resp.queue.is_none() => {
+            let awaited = resp.decoder.awaited(rest, resp.limits(value_len_max))?;
+            let name = awaited.args.first().and_then(|range| rest.get(range.clone()))?;
+            let id = find(name)?;
+            let arg = awaited.args.len();
+            if awaited.len < STREAMED_LEN_MIN || !takes_pages(id, arg) {
+                return None;
+            }
+            let bytes = rest.get(awaited.args.get(1)?.clone())?;
+            let at = node.hash_seed.key(bytes);
+            let key = Key { namespace: resp.namespace, bytes, at };
+            let mut incoming = Incoming::begin(cells, key, arg, awaited.len, now);
+            incoming.take(rest.get(awaited.start..).unwrap_or_default());
+            // The value is elsewhere: what is decoded when the rest is there has one of no bytes.
+            Some((incoming, [&rest[..awaited.line], b"$0\r\n"].concat()))
+        }
+        Speaks::Resp(_) => None,
+        Speaks::Http(http) => {
+            let request = http.decoder.decode(rest).ok().flatten()?;
+            let is_large = request.body_len >= STREAMED_LEN_MIN
+                && request.body_len <= value_len_max
+                && request.method == Method::Put;
+            if !is_large {
+                return None;
+            }
+            let at = node.hash_seed.key(&request.key);
+            let key = Key { namespace: NamespaceId::DEFAULT, bytes: &request.key, at };
+            let mut incoming = if http::may_send(&request, node) {
+                Incoming::begin(cells, key, 0, request.body_len, now)
+            } else {
+                Incoming::dropped(0, request.body_len)
+            };
+            incoming.take(rest.get(request.head_len..).unwrap_or_default());
+            Some((incoming, rest[..request.head_len].to_vec()))
+        }
+    }
+}
+
+/// Decodes the requests in `bytes` of the input; where the first undecoded byte is. The body of the first one may be
+/// apart: in the store's pages already.
 fn decode_http(
     turn: &mut Turn,
     node: &NodeState,
     session: &mut HttpSession,
-    start: usize,
-    end: usize,
+    bytes: Range<usize>,
+    mut is_body_apart: bool,
 ) -> usize {
+    let Range { start, end } = bytes;
     let mut at = start;
     while at < end {
         match session.decoder.decode(&turn.input[at..end]) {
@@ -425,7 +649,9 @@ fn decode_http(
                         .push(Request { start: at, what: What::HttpRefused(http::too_large()) });
                     return end;
                 }
-                let body = head.end..head.end + request.body_len;
+                let is_apart = std::mem::take(&mut is_body_apart);
+                let body_len = if is_apart { 0 } else { request.body_len };
+                let body = head.end..head.end + body_len;
                 if body.end > end {
                     if request.is_continue_expected && !session.is_continued {
                         session.is_continued = true;

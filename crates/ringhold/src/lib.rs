@@ -6,6 +6,7 @@
 mod clock;
 mod io;
 mod node;
+mod process;
 pub mod settings;
 mod shards;
 mod shared;

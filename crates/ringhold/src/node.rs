@@ -4,23 +4,27 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mio::Poll;
 use ringhold_node::auth::{Passwords, PasswordsError};
+use ringhold_node::clients::Clients;
 use ringhold_node::shard_cell::ShardCell;
-use ringhold_node::state::NodeState;
+use ringhold_node::state::{Disabled, NodeState, Process, Tunables};
+use ringhold_node::stats::Stats;
 use ringhold_store::budget::{Budget, ConfigError, EngineConfig, Geometry};
 use ringhold_store::hash::HashSeed;
 
+use crate::clock::Clock;
 use crate::io::listen::{Bound, ListenError, Listener, bind};
 use crate::io::mailbox::{Mail, Mailbox};
 use crate::io::worker_loop::{Speaks, Worker};
+use crate::process;
 use crate::settings::{ListenAddress, Settings, SettingsError};
 use crate::shards::Shards;
-use crate::shared::{Shared, Timeouts};
+use crate::shared::Shared;
 
 /// How long a request may stand half received, or an answer unread, before its connection is closed.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -101,21 +105,35 @@ impl Node {
         let seed = HashSeed::new(random_u64().map_err(StartError::System)?);
         let cells =
             (0..geometry.shards).map(|idx| ShardCell::new(idx, &geometry, seed, &budget)).collect();
+        let process = Process::default();
+        process.id.store(u64::from(std::process::id()), Ordering::Relaxed);
+        process::measure(&process);
+        let idle_ms = u64::try_from(settings.idle_timeout.as_millis()).unwrap_or(u64::MAX);
         let shared = Arc::new(Shared {
             shards: Shards::new(cells),
             node: NodeState {
                 name: settings.node.clone(),
+                run_id: run_id().map_err(StartError::System)?,
+                started: Clock::start().now(),
+                resp_port: port_of(&resp),
+                workers: settings.threads,
                 hash_seed: seed,
                 geometry,
+                budget,
                 passwords,
                 server_names: settings.server_names.clone(),
-                disabled_commands: settings.disabled_commands.clone(),
+                disabled_commands: Disabled::of(&settings.disabled_commands),
                 default_ttl: None,
+                tunables: Tunables {
+                    idle_timeout_ms: AtomicU64::new(idle_ms),
+                    connections_max: AtomicUsize::new(settings.connections_max),
+                },
+                clients: Clients::default(),
+                stats: Stats::new(settings.threads),
+                process,
             },
-            timeouts: Timeouts { idle: settings.idle_timeout, stall: STALL_TIMEOUT },
+            stall_timeout: STALL_TIMEOUT,
             workers: settings.threads,
-            connections_max: settings.connections_max,
-            connections: AtomicUsize::new(0),
             client_id_next: AtomicU64::new(1),
         });
         Self::run(http, resp, &shared).map_err(StartError::System)
@@ -215,6 +233,21 @@ fn read_passwords(path: Option<&Path>) -> Result<Passwords, StartError> {
         .map_err(|source| StartError::PasswordFile { path: path.to_owned(), source })?;
     Passwords::parse(&text)
         .map_err(|source| StartError::Passwords { path: path.to_owned(), source })
+}
+
+/// The port of the first address that has one; 0 when none has.
+fn port_of(bound: &[Bound]) -> u16 {
+    let port = |bound: &Bound| match &bound.address {
+        ListenAddress::Tcp(address) => Some(address.port()),
+        ListenAddress::Unix(_) => None,
+    };
+    bound.iter().find_map(port).unwrap_or(0)
+}
+
+/// 40 hexadecimal digits that no other run of a node has.
+fn run_id() -> io::Result<String> {
+    let (high, middle, low) = (random_u64()?, random_u64()?, random_u64()?);
+    Ok(format!("{high:016x}{middle:016x}{:08x}", low >> 32))
 }
 
 /// A secret from the system.

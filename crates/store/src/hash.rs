@@ -46,7 +46,7 @@ impl HashSeed {
 }
 
 /// The slot and the hash of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyHash {
     /// The slot of the key.
     pub slot: Slot,

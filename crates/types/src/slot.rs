@@ -13,6 +13,9 @@ pub const SLOTS: u16 = 16_384;
 pub struct Slot(u16);
 
 impl Slot {
+    /// The first one.
+    pub const MIN: Self = Self(0);
+
     /// The slot with this number; `None` unless `number` < [`SLOTS`].
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {

@@ -2,6 +2,8 @@
 
 pub mod decode;
 pub mod encode;
+pub mod inline;
+pub mod table;
 
 #[cfg(test)]
 mod tests;

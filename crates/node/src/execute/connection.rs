@@ -5,13 +5,14 @@ use ringhold_types::id::NamespaceId;
 use ringhold_types::limits::DATABASES;
 use ringhold_wire::resp::Protocol;
 
+use super::transactions::forget_watched;
 use super::{Call, Done, Failure};
 use crate::auth::DEFAULT_USER;
 use crate::cells::Cells;
 use crate::number;
 
 /// The version of Redis whose behaviour clients may count on.
-const REDIS_VERSION: &str = "7.2.5";
+pub(super) const REDIS_VERSION: &str = "7.2.5";
 
 /// The longest name of a connection, in bytes.
 const NAME_LEN_MAX: usize = 256;
@@ -40,6 +41,14 @@ pub(super) fn echo<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 /// `QUIT`; the connection closes after the answer.
 pub(super) fn quit<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     call.reply().ok();
+    Ok(())
+}
+
+/// `RESET`: the connection is as it was when it was accepted, its number and library excepted.
+pub(super) fn reset<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    forget_watched(call.session, call.access);
+    call.session.reset();
+    call.reply().simple("RESET");
     Ok(())
 }
 
@@ -117,9 +126,9 @@ pub(super) fn hello<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     }
     call.session.protocol = protocol;
     if let Some(name) = name {
-        call.session.name = name;
+        call.session.record.rename(|names| names.name = name);
     }
-    let id = i64::try_from(call.session.id).unwrap_or(i64::MAX);
+    let id = i64::try_from(call.session.record.id).unwrap_or(i64::MAX);
     let mut reply = call.reply();
     reply.map(7);
     for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
@@ -139,41 +148,8 @@ pub(super) fn hello<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     Ok(())
 }
 
-/// `CLIENT ID | GETNAME | SETNAME name | SETINFO attribute value`
-pub(super) fn client<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let word = call.args.get(1).to_ascii_lowercase();
-    match (word.as_slice(), call.args.len()) {
-        (b"id", 2) => {
-            let id = i64::try_from(call.session.id).unwrap_or(i64::MAX);
-            call.reply().integer(id);
-        }
-        (b"getname", 2) if call.session.name.is_empty() => call.reply().null(),
-        (b"getname", 2) => {
-            let name = call.session.name.clone();
-            call.reply().bulk(name.as_bytes());
-        }
-        (b"setname", 3) => {
-            call.session.name = valid_name(call.args.get(2))?;
-            call.reply().ok();
-        }
-        (b"setinfo", 4) => call.reply().ok(),
-        (b"id" | b"getname" | b"setname" | b"setinfo", _) => {
-            let word = String::from_utf8_lossy(&word).into_owned();
-            return Err(Failure::owned(format!(
-                "ERR wrong number of arguments for 'client|{word}' command"
-            )));
-        }
-        _ => {
-            let word = String::from_utf8_lossy(call.args.get(1)).into_owned();
-            return Err(Failure::owned(format!(
-                "ERR unknown subcommand '{word}'. Try CLIENT HELP."
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn valid_name(name: &[u8]) -> Result<Box<str>, Failure> {
+/// A name that a client gives: no spaces, nothing that breaks a line of `CLIENT LIST`.
+pub(super) fn valid_name(name: &[u8]) -> Result<Box<str>, Failure> {
     let is_valid = name.len() <= NAME_LEN_MAX && name.iter().all(u8::is_ascii_graphic);
     let name = std::str::from_utf8(name).ok().filter(|_| is_valid);
     name.map(Box::from).ok_or(Failure::text(

@@ -10,6 +10,7 @@ use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Decoder, Method, Refusal, Request};
 use ringhold_wire::http::encode::{Comparison, Head, names_version, problem};
 
+use crate::args::LargeArg;
 use crate::cells::{Access, Cells, with_room};
 use crate::output::Output;
 use crate::session::Fate;
@@ -42,6 +43,7 @@ pub fn too_large() -> Refusal {
 /// Executes one request; what becomes of its connection.
 pub fn request<C: Cells>(
     parts: &Parts<'_>,
+    large: Option<&mut LargeArg>,
     cells: &C,
     node: &NodeState,
     now: Now,
@@ -62,7 +64,7 @@ pub fn request<C: Cells>(
     let mut access = Access::each(cells);
     match request.method {
         Method::Get | Method::Head => read(&request, key, &access, now, &mut answer),
-        Method::Put => put(&request, key, parts.body, &mut access, now, &mut answer),
+        Method::Put => put(&request, key, (parts.body, large), &mut access, now, &mut answer),
         Method::Delete => delete(&request, key, &mut access, now, &mut answer),
     }
     fate
@@ -73,6 +75,13 @@ pub fn refused(refusal: &Refusal, node: &NodeState, out: &mut Output) -> Fate {
     let fate = if refusal.used.is_some() { Fate::Open } else { Fate::Close };
     Answer { node, fate, out }.problem(refusal);
     fate
+}
+
+/// Whether the body of a request may be received: who may not send it is told so when it is there, and takes no memory
+/// until then.
+#[must_use]
+pub fn may_send(request: &Request<'_>, node: &NodeState) -> bool {
+    denied(request, node).is_none()
 }
 
 /// Why a request may not be served to whom sent it, if so.
@@ -273,11 +282,14 @@ fn holds(request: &Request<'_>, old: Option<Version>) -> bool {
 fn put<C: Cells>(
     request: &Request<'_>,
     key: Key<'_>,
-    body: &[u8],
+    (body, mut large): (&[u8], Option<&mut LargeArg>),
     access: &mut Access<'_, C>,
     now: Now,
     answer: &mut Answer<'_>,
 ) {
+    if let Some(error) = large.as_ref().and_then(|large| large.refusal) {
+        return answer.failed(error);
+    }
     let hard = match request.ttl {
         Some(ttl) => Some(now.unix().after(ttl)),
         None => answer.node.default_deadline(key.namespace, now),
@@ -285,13 +297,14 @@ fn put<C: Cells>(
     let mut before = None;
     let outcome = access.write(key.at.slot, |cell, cells| {
         with_room(cells, cell, now, |cell| {
+            let pages = large.as_mut().map(|large| &mut large.writer);
             cell.update(key, now, |old| {
                 before = old.map(|entry| entry.version());
                 if !holds(request, before) {
                     return Decision::Keep;
                 }
                 Decision::Put(Put {
-                    value: Value::Bytes(body),
+                    value: pages.map_or(Value::Bytes(body), Value::Large),
                     kind: KIND_BYTES,
                     deadlines: Deadlines { hard, soft: None },
                     client_flags: 0,

@@ -1,12 +1,18 @@
 //! The commands on keys, whatever their values are.
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
 
-use ringhold_store::entry::{Decision, Lookup, Outcome};
-use ringhold_types::entry::Deadlines;
-use ringhold_types::time::{Duration, UnixTime};
+use std::sync::Arc;
 
-use super::{Call, Done, Failure, TTL_MAX_MILLIS};
+use ringhold_store::entry::{Decision, Lookup, Outcome, Put, UpdateError, Value, ValueRef};
+use ringhold_store::large::{Large, LargeWriter};
+use ringhold_types::entry::{ContentTypeId, Deadlines};
+use ringhold_types::time::Now;
+use ringhold_wire::resp::table::CommandId;
+
+use super::{Call, Done, Failure};
 use crate::cells::{Cells, with_room};
+use crate::shard_cell::{Key, ShardCell};
+use crate::stats::Counter;
 
 /// `DEL key [key …]` and `UNLINK key [key …]`
 pub(super) fn del<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
@@ -24,98 +30,132 @@ pub(super) fn del<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 
 /// `EXISTS key [key …]`
 pub(super) fn exists<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let mut found = 0;
-    for idx in 1..call.args.len() {
-        let (key, now) = (call.key(idx), call.now);
-        let is_there =
-            call.access.read(key.at.slot, |cell| matches!(cell.peek(key, now), Lookup::Hit(_)));
-        found += i64::from(is_there);
+    count_present(call, |cell, key, now| matches!(cell.peek(key, now), Lookup::Hit(_)))
+}
+
+/// `TOUCH key [key …]`
+pub(super) fn touch<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    count_present(call, |cell, key, now| matches!(cell.lookup(key, now), Lookup::Hit(_)))
+}
+
+fn count_present<C: Cells>(
+    call: &mut Call<'_, '_, C>,
+    is_there: impl Fn(&ShardCell, Key<'_>, Now) -> bool,
+) -> Done {
+    let (mut found, now) = (0, call.now);
+    let asked = call.args.len() - 1;
+    for idx in 1..=asked {
+        let key = call.key(idx);
+        found += u64::from(call.access.read(key.at.slot, |cell| is_there(cell, key, now)));
     }
-    call.reply().integer(found);
+    call.counts.add(Counter::Hits, found);
+    call.counts.add(Counter::Misses, asked as u64 - found);
+    call.reply().integer(i64::try_from(found).unwrap_or(i64::MAX));
     Ok(())
 }
 
-/// `TTL key`
-pub(super) fn ttl<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let remaining = remaining(call);
-    // Redis rounds to the nearest second.
-    call.reply().integer(if remaining < 0 { remaining } else { (remaining + 500) / 1000 });
-    Ok(())
+/// The names of kinds of values, by their numbers in the store.
+const KINDS: [&str; 5] = ["string", "hash", "set", "zset", "list"];
+
+/// The name of a kind of value, as `TYPE` answers it.
+pub(super) fn kind_name(kind: u8) -> &'static str {
+    KINDS.get(usize::from(kind)).copied().unwrap_or("unknown")
 }
 
-/// `PTTL key`
-pub(super) fn pttl<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let remaining = remaining(call);
-    call.reply().integer(remaining);
-    Ok(())
-}
-
-/// The milliseconds that the key which is argument 1 has left; -1: no end, -2: no key.
-fn remaining<C: Cells>(call: &Call<'_, '_, C>) -> i64 {
+/// `TYPE key`
+pub(super) fn kind<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let (key, now) = (call.key(1), call.now);
-    call.access.read(key.at.slot, |cell| match cell.peek(key, now) {
-        Lookup::Miss | Lookup::Expired => -2,
-        Lookup::Hit(entry) => entry.deadlines().hard.map_or(-1, |hard| {
-            i64::try_from(hard.remaining(now.unix()).as_millis()).unwrap_or(i64::MAX)
+    let name = call.access.read(key.at.slot, |cell| match cell.peek(key, now) {
+        Lookup::Hit(entry) => kind_name(entry.kind()),
+        Lookup::Miss | Lookup::Expired => "none",
+    });
+    call.reply().simple(name);
+    Ok(())
+}
+
+/// `RENAME key newkey`
+pub(super) fn rename<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    call.holding(|call| call.shards_of_keys(CommandId::Rename), |call| move_entry(call, true))?;
+    call.reply().ok();
+    Ok(())
+}
+
+/// `RENAMENX key newkey`
+pub(super) fn renamenx<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    let is_moved = call
+        .holding(|call| call.shards_of_keys(CommandId::Rename), |call| move_entry(call, false))?;
+    call.reply().integer(i64::from(is_moved));
+    Ok(())
+}
+
+/// An entry without its key.
+struct Content {
+    value: Held,
+    kind: u8,
+    deadlines: Deadlines,
+    client_flags: u32,
+    content_type: ContentTypeId,
+}
+
+enum Held {
+    Bytes(Vec<u8>),
+    Large(Arc<Large>),
+}
+
+/// Gives the entry of argument 1 the key of argument 2, whose entry is replaced if `may_replace`; whether it did.
+fn move_entry<C: Cells>(call: &mut Call<'_, '_, C>, may_replace: bool) -> Result<bool, Failure> {
+    let (source, target, now) = (call.key(1), call.key(2), call.now);
+    let content = call.access.read(source.at.slot, |cell| match cell.peek(source, now) {
+        Lookup::Hit(entry) => Some(Content {
+            value: match entry.value() {
+                ValueRef::Bytes(bytes) => Held::Bytes(bytes.to_vec()),
+                ValueRef::Large(large) => Held::Large(Arc::clone(large)),
+            },
+            kind: entry.kind(),
+            deadlines: entry.deadlines(),
+            client_flags: entry.client_flags(),
+            content_type: entry.content_type(),
         }),
-    })
-}
-
-/// `EXPIRE key seconds`
-pub(super) fn expire<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    set_ttl(call, 1000, "expire")
-}
-
-/// `PEXPIRE key milliseconds`
-pub(super) fn pexpire<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    set_ttl(call, 1, "pexpire")
-}
-
-fn set_ttl<C: Cells>(call: &mut Call<'_, '_, C>, unit_millis: i64, command: &str) -> Done {
-    let millis = call
-        .integer(2)?
-        .checked_mul(unit_millis)
-        .ok_or_else(|| Failure::invalid_expire(command))?;
-    let ttl = u64::try_from(millis).unwrap_or(0);
-    if ttl > TTL_MAX_MILLIS {
-        return Err(Failure::invalid_expire(command));
+        Lookup::Miss | Lookup::Expired => None,
+    });
+    let content = content.ok_or(Failure::text("ERR no such key"))?;
+    let is_taken =
+        call.access.read(target.at.slot, |cell| matches!(cell.peek(target, now), Lookup::Hit(_)));
+    if is_taken && !may_replace {
+        return Ok(false);
     }
-    let deadline = call.now.unix().after(Duration::from_millis(ttl));
-    change_deadline(call, if ttl == 0 { Change::Delete } else { Change::Until(deadline) })
-}
-
-/// `PERSIST key`
-pub(super) fn persist<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    change_deadline(call, Change::Forever)
-}
-
-/// What becomes of a key's deadline.
-#[derive(Clone, Copy, Debug)]
-enum Change {
-    Until(UnixTime),
-    /// It has one no more; counts only if it had one.
-    Forever,
-    /// It is over: the key goes.
-    Delete,
-}
-
-fn change_deadline<C: Cells>(call: &mut Call<'_, '_, C>, change: Change) -> Done {
-    let (key, now) = (call.key(1), call.now);
-    let outcome = call.access.write(key.at.slot, |cell, cells| {
-        with_room(cells, cell, now, |cell| {
-            cell.update(key, now, |old| match (old, change) {
-                (None, _) => Decision::Keep,
-                (Some(_), Change::Delete) => Decision::Delete,
-                (Some(_), Change::Until(deadline)) => {
-                    Decision::Touch(Deadlines { hard: Some(deadline), soft: None })
-                }
-                (Some(entry), Change::Forever) if entry.deadlines().hard.is_none() => {
-                    Decision::Keep
-                }
-                (Some(_), Change::Forever) => Decision::Touch(Deadlines::NEVER),
-            })
-        })
+    if source.bytes == target.bytes {
+        return Ok(true);
+    }
+    call.access.write(target.at.slot, |cell, cells| {
+        with_room(cells, cell, now, |cell| write_content(cell, target, &content, now))
     })?;
-    call.reply().integer(i64::from(outcome != Outcome::Kept));
-    Ok(())
+    call.access.write(source.at.slot, |cell, _| cell.update(source, now, |_| Decision::Delete))?;
+    Ok(true)
+}
+
+fn write_content(
+    cell: &mut ShardCell,
+    key: Key<'_>,
+    content: &Content,
+    now: Now,
+) -> Result<Outcome, UpdateError> {
+    let mut writer: Option<LargeWriter> = None;
+    if let Held::Large(large) = &content.value {
+        let mut pages = cell.begin_large(key.namespace, large.len(), now)?;
+        large.chunks().for_each(|chunk| pages.write(chunk));
+        writer = Some(pages);
+    }
+    cell.update(key, now, |_| {
+        Decision::Put(Put {
+            value: match &content.value {
+                Held::Bytes(bytes) => Value::Bytes(bytes),
+                Held::Large(_) => Value::Large(&mut writer),
+            },
+            kind: content.kind,
+            deadlines: content.deadlines,
+            client_flags: content.client_flags,
+            content_type: content.content_type,
+        })
+    })
 }

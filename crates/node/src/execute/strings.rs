@@ -1,22 +1,23 @@
-//! The string commands.
+//! The string commands that read and write whole values.
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
 
 use ringhold_store::entry::{
     Decision, EntryRef, KIND_BYTES, Lookup, Outcome, Put, Value, ValueRef,
 };
+use ringhold_store::large::LargeWriter;
 use ringhold_types::entry::{ContentTypeId, Deadlines};
-use ringhold_types::time::UnixTime;
+use ringhold_types::time::Now;
 use ringhold_wire::resp::Protocol;
 use ringhold_wire::resp::encode::Encoder;
+use ringhold_wire::resp::table::CommandId;
 
-use super::{Call, Done, Failure, TTL_MAX_MILLIS};
+use super::options::Lifetime;
+use super::{Call, Done, Failure};
+use crate::args::LargeArg;
 use crate::cells::{Cells, with_room};
-use crate::number;
 use crate::output::Output;
-use crate::shard_cell::Key;
-
-/// The longest reply of one command that is put together in memory, in bytes; large values in it count nothing.
-const REPLY_LEN_MAX: usize = 64 * 1024 * 1024;
+use crate::shard_cell::{Key, ShardCell};
+use crate::stats::{Counter, Counts};
 
 /// When SET writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +25,8 @@ enum Condition {
     Always,
     IfAbsent,
     IfPresent,
-}
-
-/// What becomes of a key's time to live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lifetime {
-    /// It gets the default.
-    Default,
-    /// It stays as it is.
-    Keep,
-    /// It ends at this time.
-    Until(UnixTime),
+    /// If the value equals this argument.
+    IfEqual(usize),
 }
 
 /// What SET and its relatives ask for.
@@ -51,7 +43,8 @@ impl SetOptions {
 }
 
 /// Appends a stored value as a bulk string.
-fn bulk_of(entry: &EntryRef<'_>, out: &mut Output, protocol: Protocol) {
+#[inline]
+pub(super) fn bulk_of(entry: &EntryRef<'_>, out: &mut Output, protocol: Protocol) {
     match entry.value() {
         ValueRef::Bytes(bytes) => Encoder::new(&mut out.bytes, protocol).bulk(bytes),
         ValueRef::Large(large) => {
@@ -62,23 +55,54 @@ fn bulk_of(entry: &EntryRef<'_>, out: &mut Output, protocol: Protocol) {
     }
 }
 
+/// `GET` of `key` from a cell that the caller has access to. False, and nothing appended, when the entry's time is
+/// over: that has to be made a change first.
+#[inline]
+#[must_use]
+pub fn get_from(
+    cell: &ShardCell,
+    key: Key<'_>,
+    now: Now,
+    protocol: Protocol,
+    counts: &mut Counts,
+    out: &mut Output,
+) -> bool {
+    match cell.lookup(key, now) {
+        Lookup::Hit(entry) => {
+            counts.add(Counter::Hits, 1);
+            bulk_of(&entry, out, protocol);
+            true
+        }
+        Lookup::Miss => {
+            counts.add(Counter::Misses, 1);
+            Encoder::new(&mut out.bytes, protocol).null();
+            true
+        }
+        Lookup::Expired => false,
+    }
+}
+
 /// Appends the value of `key`, or null.
 fn read<C: Cells>(call: &mut Call<'_, '_, C>, key: Key<'_>) {
     let (now, protocol) = (call.now, call.session.protocol);
-    let out = &mut *call.out;
-    let is_expired = call.access.read(key.at.slot, |cell| match cell.lookup(key, now) {
-        Lookup::Hit(entry) => {
-            bulk_of(&entry, out, protocol);
-            false
+    let (counts, out) = (&mut *call.counts, &mut *call.out);
+    let is_quiet = call.session.is_no_touch;
+    let is_done = call.access.read(key.at.slot, |cell| {
+        if !is_quiet {
+            return get_from(cell, key, now, protocol, counts, out);
         }
-        Lookup::Miss => {
-            Encoder::new(&mut out.bytes, protocol).null();
-            false
+        match cell.peek(key, now) {
+            Lookup::Hit(entry) => {
+                counts.add(Counter::Hits, 1);
+                bulk_of(&entry, out, protocol);
+                true
+            }
+            Lookup::Miss | Lookup::Expired => false,
         }
-        Lookup::Expired => true,
     });
-    if is_expired {
+    if !is_done {
         call.access.write(key.at.slot, |cell, _| cell.reap(key, now));
+        call.counts.add(Counter::Misses, 1);
         call.reply().null();
     }
 }
@@ -98,54 +122,19 @@ pub(super) fn mget<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     for idx in 1..=count {
         let key = call.key(idx);
         read(call, key);
-        if call.out.bytes.len() - start > REPLY_LEN_MAX {
-            return Err(Failure::text("ERR the reply would exceed 64 MiB, ask for fewer keys"));
-        }
+        call.check_reply(start)?;
     }
     Ok(())
 }
 
-/// `STRLEN key`
-pub(super) fn strlen<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let (key, now) = (call.key(1), call.now);
-    let len = call.access.read(key.at.slot, |cell| match cell.peek(key, now) {
-        Lookup::Hit(entry) => entry.value().len(),
-        Lookup::Miss | Lookup::Expired => 0,
-    });
-    call.reply().integer(i64::try_from(len).unwrap_or(i64::MAX));
-    Ok(())
-}
-
-/// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
+/// `SET key value [NX | XX | IFEQ value] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
 pub(super) fn set<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let mut options = SetOptions::PLAIN;
-    let mut idx = 3;
-    while idx < call.args.len() {
-        let word = call.args.get(idx).to_ascii_lowercase();
-        let is_followed = idx + 1 < call.args.len();
-        match word.as_slice() {
-            b"nx" if options.condition == Condition::Always => {
-                options.condition = Condition::IfAbsent;
-            }
-            b"xx" if options.condition == Condition::Always => {
-                options.condition = Condition::IfPresent;
-            }
-            b"get" => options.is_old_wanted = true,
-            b"keepttl" if options.lifetime == Lifetime::Default => {
-                options.lifetime = Lifetime::Keep;
-            }
-            b"ex" | b"px" if options.lifetime == Lifetime::Default && is_followed => {
-                options.lifetime = Lifetime::Until(call.deadline(idx + 1, word == b"ex", "set")?);
-                idx += 1;
-            }
-            b"exat" | b"pxat" if options.lifetime == Lifetime::Default && is_followed => {
-                options.lifetime = Lifetime::Until(absolute(call, idx + 1, word == b"exat")?);
-                idx += 1;
-            }
-            _ => return Err(Failure::SYNTAX),
-        }
-        idx += 1;
+    if call.args.len() == 3 {
+        store(call, 2, SetOptions::PLAIN)?;
+        call.reply().ok();
+        return Ok(());
     }
+    let options = set_options(call)?;
     let is_written = store(call, 2, options)?;
     match (options.is_old_wanted, is_written) {
         (true, _) => {}
@@ -155,32 +144,49 @@ pub(super) fn set<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     Ok(())
 }
 
-/// Argument `idx`, a time since 1970 in milliseconds or (`is_seconds`) seconds.
-fn absolute<C: Cells>(
-    call: &Call<'_, '_, C>,
-    idx: usize,
-    is_seconds: bool,
-) -> Result<UnixTime, Failure> {
-    let millis = call.integer(idx)?.checked_mul(if is_seconds { 1000 } else { 1 });
-    let latest = call.now.unix().as_millis() + TTL_MAX_MILLIS;
-    millis
-        .and_then(|millis| u64::try_from(millis).ok())
-        .filter(|millis| (1..=latest).contains(millis))
-        .map(UnixTime)
-        .ok_or_else(|| Failure::invalid_expire("set"))
+fn set_options<C: Cells>(call: &Call<'_, '_, C>) -> Result<SetOptions, Failure> {
+    let mut options = SetOptions::PLAIN;
+    let mut idx = 3;
+    while idx < call.args.len() {
+        let word = call.args.get(idx).to_ascii_lowercase();
+        let is_free = options.condition == Condition::Always;
+        let is_lifetime_free = options.lifetime == Lifetime::Default;
+        match word.as_slice() {
+            b"nx" if is_free => options.condition = Condition::IfAbsent,
+            b"xx" if is_free => options.condition = Condition::IfPresent,
+            b"ifeq" if is_free && idx + 1 < call.args.len() => {
+                options.condition = Condition::IfEqual(idx + 1);
+                idx += 1;
+            }
+            b"get" => options.is_old_wanted = true,
+            b"keepttl" if is_lifetime_free => options.lifetime = Lifetime::Keep,
+            _ if is_lifetime_free => {
+                options.lifetime = call.lifetime(idx, "set")?.ok_or(Failure::SYNTAX)?;
+                idx += 1;
+            }
+            _ => return Err(Failure::SYNTAX),
+        }
+        idx += 1;
+    }
+    Ok(options)
 }
 
 /// `SETEX key seconds value`
 pub(super) fn setex<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let until = call.deadline(2, true, "setex")?;
-    store(call, 3, SetOptions { lifetime: Lifetime::Until(until), ..SetOptions::PLAIN })?;
-    call.reply().ok();
-    Ok(())
+    set_for(call, super::options::Unit::Seconds, "setex")
 }
 
 /// `PSETEX key milliseconds value`
 pub(super) fn psetex<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let until = call.deadline(2, false, "psetex")?;
+    set_for(call, super::options::Unit::Millis, "psetex")
+}
+
+fn set_for<C: Cells>(
+    call: &mut Call<'_, '_, C>,
+    unit: super::options::Unit,
+    command: &str,
+) -> Done {
+    let until = call.deadline(2, unit, super::options::Base::Now, command)?;
     store(call, 3, SetOptions { lifetime: Lifetime::Until(until), ..SetOptions::PLAIN })?;
     call.reply().ok();
     Ok(())
@@ -208,36 +214,80 @@ fn store<C: Cells>(
     options: SetOptions,
 ) -> Result<bool, Failure> {
     let key = call.key(1);
-    let value = call.args.get(value_idx);
-    let (now, protocol) = (call.now, call.session.protocol);
+    let (now, protocol, args) = (call.now, call.session.protocol, call.args);
     let default = call.node.default_deadline(key.namespace, now);
+    if let Some(error) = call.large.as_ref().and_then(|large| large.refusal) {
+        return Err(error.into());
+    }
+    let mut large = large_value(&mut call.large, value_idx);
     let out = &mut *call.out;
     let mark = (out.bytes.len(), out.inserts.len());
+    let mut hits = None;
     let outcome = call.access.write(key.at.slot, |cell, cells| {
         with_room(cells, cell, now, |cell| {
             out.truncate(mark.0, mark.1);
+            let large = large.as_deref_mut();
             cell.update(key, now, |old| {
-                match &old {
-                    Some(entry) if options.is_old_wanted => bulk_of(entry, out, protocol),
-                    None if options.is_old_wanted => Encoder::new(&mut out.bytes, protocol).null(),
-                    Some(_) | None => {}
+                if options.is_old_wanted {
+                    hits = Some(old.is_some());
+                    match &old {
+                        Some(entry) => bulk_of(entry, out, protocol),
+                        None => Encoder::new(&mut out.bytes, protocol).null(),
+                    }
                 }
                 let holds = match options.condition {
                     Condition::Always => true,
                     Condition::IfAbsent => old.is_none(),
                     Condition::IfPresent => old.is_some(),
+                    Condition::IfEqual(idx) => {
+                        old.as_ref().is_some_and(|entry| equals(entry.value(), args.get(idx)))
+                    }
                 };
                 if !holds {
                     return Decision::Keep;
                 }
-                put(Value::Bytes(value), deadlines_after(options.lifetime, old.as_ref(), default))
+                let value = large.map_or_else(|| Value::Bytes(args.get(value_idx)), Value::Large);
+                put(value, options.lifetime.deadlines(old.as_ref(), default))
             })
         })
     })?;
+    match hits {
+        Some(true) => call.counts.add(Counter::Hits, 1),
+        Some(false) => call.counts.add(Counter::Misses, 1),
+        None => {}
+    }
     Ok(matches!(outcome, Outcome::Put { .. }))
 }
 
-fn put(value: Value<'_>, deadlines: Deadlines) -> Decision<'_> {
+/// The pages that argument `idx` was received into, if it was.
+fn large_value<'l>(
+    large: &'l mut Option<&mut LargeArg>,
+    idx: usize,
+) -> Option<&'l mut Option<LargeWriter>> {
+    large
+        .as_mut()
+        .filter(|large| large.idx == idx && large.writer.is_some())
+        .map(|large| &mut large.writer)
+}
+
+/// Whether a stored value has these bytes.
+fn equals(value: ValueRef<'_>, bytes: &[u8]) -> bool {
+    match value {
+        ValueRef::Bytes(stored) => stored == bytes,
+        ValueRef::Large(large) if large.len() == bytes.len() => {
+            let mut rest = bytes;
+            large.chunks().all(|chunk| {
+                let (start, after) = rest.split_at(chunk.len());
+                rest = after;
+                start == chunk
+            })
+        }
+        ValueRef::Large(_) => false,
+    }
+}
+
+/// Plain bytes as the content of an entry.
+pub(super) fn put(value: Value<'_>, deadlines: Deadlines) -> Decision<'_> {
     Decision::Put(Put {
         value,
         kind: KIND_BYTES,
@@ -247,88 +297,127 @@ fn put(value: Value<'_>, deadlines: Deadlines) -> Decision<'_> {
     })
 }
 
-/// The deadlines of an entry after a write.
-fn deadlines_after(
-    lifetime: Lifetime,
-    old: Option<&EntryRef<'_>>,
-    default: Option<UnixTime>,
-) -> Deadlines {
-    let fresh = Deadlines { hard: default, soft: None };
-    match lifetime {
-        Lifetime::Default => fresh,
-        Lifetime::Keep => old.map_or(fresh, EntryRef::deadlines),
-        Lifetime::Until(time) => Deadlines { hard: Some(time), soft: None },
+/// `MSET key value [key value …]`: seen by others at once.
+pub(super) fn mset<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    check_pairs(call, "mset")?;
+    call.holding(|call| call.shards_of_keys(CommandId::MSet), put_pairs)?;
+    call.reply().ok();
+    Ok(())
+}
+
+/// `MSETNX key value [key value …]`
+pub(super) fn msetnx<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    check_pairs(call, "msetnx")?;
+    let is_done = call.holding(
+        |call| call.shards_of_keys(CommandId::MSetNx),
+        |call| {
+            let now = call.now;
+            let exists = (1..call.args.len()).step_by(2).any(|idx| {
+                let key = call.key(idx);
+                call.access.read(key.at.slot, |cell| matches!(cell.peek(key, now), Lookup::Hit(_)))
+            });
+            if exists { Ok(false) } else { put_pairs(call).map(|()| true) }
+        },
+    )?;
+    call.reply().integer(i64::from(is_done));
+    Ok(())
+}
+
+fn check_pairs<C: Cells>(call: &Call<'_, '_, C>, name: &str) -> Done {
+    if call.args.len().is_multiple_of(2) {
+        return Err(Failure::owned(format!("ERR wrong number of arguments for '{name}' command")));
     }
+    Ok(())
+}
+
+/// Writes all pairs. One that finds no room ends it: what was written until then stays, and the answer says so.
+fn put_pairs<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    let now = call.now;
+    let default = call.node.default_deadline(call.session.namespace, now);
+    let pairs = (call.args.len() - 1) / 2;
+    for pair in 0..pairs {
+        let (key, value) = (call.key(1 + 2 * pair), call.args.get(2 + 2 * pair));
+        let written = call.access.write(key.at.slot, |cell, cells| {
+            with_room(cells, cell, now, |cell| {
+                cell.update(key, now, |_| {
+                    put(Value::Bytes(value), Lifetime::Default.deadlines(None, default))
+                })
+            })
+        });
+        if let Err(error) = written {
+            let Failure(why) = Failure::from(error);
+            return Err(if pair == 0 {
+                Failure(why)
+            } else {
+                Failure::owned(format!("INDOUBT {pair} of {pairs} keys were written, then: {why}"))
+            });
+        }
+    }
+    Ok(())
+}
+
+/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
+pub(super) fn getex<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    let lifetime = match call.args.len() {
+        2 => None,
+        3 if call.args.is(2, "persist") => Some(Lifetime::Never),
+        4 => Some(call.lifetime(2, "getex")?.ok_or(Failure::SYNTAX)?),
+        _ => return Err(Failure::SYNTAX),
+    };
+    let Some(lifetime) = lifetime else { return get(call) };
+    take(call, |entry, now| match lifetime {
+        Lifetime::Until(time) if time <= now.unix() => Decision::Delete,
+        Lifetime::Until(_) => Decision::Touch(lifetime.deadlines(None, None)),
+        Lifetime::Never if entry.deadlines().hard.is_some() => Decision::Touch(Deadlines::NEVER),
+        Lifetime::Never | Lifetime::Keep | Lifetime::Default => Decision::Keep,
+    })
 }
 
 /// `GETDEL key`
 pub(super) fn getdel<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    take(call, |_, _| Decision::Delete)
+}
+
+/// Answers the value of argument 1 and does with the entry what `decide` says.
+fn take<C: Cells>(
+    call: &mut Call<'_, '_, C>,
+    decide: impl Fn(&EntryRef<'_>, Now) -> Decision<'static>,
+) -> Done {
     let (key, now, protocol) = (call.key(1), call.now, call.session.protocol);
-    let out = &mut *call.out;
-    call.access.write(key.at.slot, |cell, _| {
-        cell.update(key, now, |old| match old {
-            Some(entry) => {
-                bulk_of(&entry, out, protocol);
-                Decision::Delete
-            }
-            None => {
-                Encoder::new(&mut out.bytes, protocol).null();
-                Decision::Keep
-            }
-        })
-    })?;
-    Ok(())
-}
-
-/// `INCR key`
-pub(super) fn incr<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    add(call, 1)
-}
-
-/// `DECR key`
-pub(super) fn decr<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    add(call, -1)
-}
-
-/// `INCRBY key increment`
-pub(super) fn incrby<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let by = call.integer(2)?;
-    add(call, by)
-}
-
-/// `DECRBY key decrement`
-pub(super) fn decrby<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let by = call.integer(2)?.checked_neg().ok_or(Failure::text("ERR decrement would overflow"))?;
-    add(call, by)
-}
-
-/// Adds `by` to the counter that is argument 1; a missing one begins at 0, the time to live stays.
-fn add<C: Cells>(call: &mut Call<'_, '_, C>, by: i64) -> Done {
-    let (key, now) = (call.key(1), call.now);
-    let default = call.node.default_deadline(key.namespace, now);
-    let mut sum = Err(Failure::NOT_INTEGER);
+    let (out, counts) = (&mut *call.out, &mut *call.counts);
+    let mark = (out.bytes.len(), out.inserts.len());
+    let mut is_hit = false;
     call.access.write(key.at.slot, |cell, cells| {
         with_room(cells, cell, now, |cell| {
-            let mut text = itoa::Buffer::new();
+            out.truncate(mark.0, mark.1);
             cell.update(key, now, |old| {
-                let before = match old.as_ref().map(EntryRef::value) {
-                    None => Some(0),
-                    Some(ValueRef::Bytes(bytes)) => number::parse_i64(bytes),
-                    Some(ValueRef::Large(_)) => None,
-                };
-                sum = before
-                    .ok_or(Failure::NOT_INTEGER)
-                    .and_then(|before| before.checked_add(by).ok_or(Failure::OVERFLOW));
-                match &sum {
-                    Ok(sum) => put(
-                        Value::Bytes(text.format(*sum).as_bytes()),
-                        deadlines_after(Lifetime::Keep, old.as_ref(), default),
-                    ),
-                    Err(_) => Decision::Keep,
+                is_hit = old.is_some();
+                match old {
+                    Some(entry) => {
+                        bulk_of(&entry, out, protocol);
+                        decide(&entry, now)
+                    }
+                    None => {
+                        Encoder::new(&mut out.bytes, protocol).null();
+                        Decision::Keep
+                    }
                 }
             })
         })
     })?;
-    call.reply().integer(sum?);
+    counts.add(if is_hit { Counter::Hits } else { Counter::Misses }, 1);
+    Ok(())
+}
+
+/// `DELIFEQ key value`, as in Valkey 9.
+pub(super) fn delifeq<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    let (key, now, expected) = (call.key(1), call.now, call.args.get(2));
+    let outcome = call.access.write(key.at.slot, |cell, _| {
+        cell.update(key, now, |old| match old {
+            Some(entry) if equals(entry.value(), expected) => Decision::Delete,
+            Some(_) | None => Decision::Keep,
+        })
+    })?;
+    call.reply().integer(i64::from(outcome == Outcome::Deleted));
     Ok(())
 }

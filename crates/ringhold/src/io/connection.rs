@@ -53,6 +53,25 @@ impl Stream {
         }
     }
 
+    /// The client's address and ours, as `address:port`; that of a Unix socket is its path with port 0, as in Redis.
+    pub(crate) fn addresses(&self) -> (Box<str>, Box<str>) {
+        match self {
+            Self::Tcp(stream) => {
+                let text = |address: io::Result<std::net::SocketAddr>| {
+                    address.map_or_else(|_| Box::from("?:0"), |address| address.to_string().into())
+                };
+                (text(stream.peer_addr()), text(stream.local_addr()))
+            }
+            Self::Unix(stream) => {
+                let path = stream.local_addr().ok().and_then(|address| {
+                    address.as_pathname().map(|path| format!("{}:0", path.display()))
+                });
+                let path: Box<str> = path.unwrap_or_else(|| "?:0".to_owned()).into();
+                (path.clone(), path)
+            }
+        }
+    }
+
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buffer),

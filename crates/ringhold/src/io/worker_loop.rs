@@ -8,13 +8,14 @@
 //! Readiness is edge-triggered (`mio`): a connection that may still have bytes for us stays in `ready` and is
 //! looked at again in the next turn, after everybody else.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 use ringhold_node::cells::Cells;
+use ringhold_node::clients::{ClientRecord, Pause};
 use ringhold_node::session::{Fate, Session};
 use ringhold_node::turn::{Sessions, Turn};
 use ringhold_types::time::{Instant, Now};
@@ -23,6 +24,7 @@ use super::connection::{Connection, Flushed, Stream, is_later};
 use super::listen::Listener;
 use super::mailbox::{Mail, Mailbox};
 use crate::clock::Clock;
+use crate::process;
 use crate::shared::Shared;
 
 /// The token of the mailbox; connections and listeners follow.
@@ -37,6 +39,8 @@ const TICK: Duration = Duration::from_millis(100);
 const TICK_ITEMS: u64 = 512;
 /// How many shards' ticks may follow one another before clients are served again.
 const TICKS_PER_TURN: usize = 8;
+/// How often the process's memory and processor time are measured, in ticks.
+const TICKS_PER_MEASURE: u64 = 10;
 /// Connections looked at per tick for idle time-outs.
 const IDLE_CHECKS: usize = 2_000;
 
@@ -65,6 +69,11 @@ pub(crate) struct Worker {
     tick_shard: usize,
     idle_cursor: usize,
     is_draining: bool,
+    /// Connections whose requests wait for the end of a `CLIENT PAUSE`.
+    paused: BTreeSet<usize>,
+    /// The last number of kills that this worker has looked for.
+    kills_seen: u64,
+    ticks: u64,
 }
 
 enum AnyListener {
@@ -146,7 +155,10 @@ impl Worker {
         Ok(Self {
             idx,
             poll,
-            turn: Turn::new(&shared.node),
+            turn: Turn::new(&shared.node, idx),
+            paused: BTreeSet::new(),
+            kills_seen: 0,
+            ticks: 0,
             shared,
             mailbox,
             listeners: registered,
@@ -239,13 +251,19 @@ impl Worker {
         if let Stream::Tcp(socket) = &stream {
             super::socket::tune(socket);
         }
-        let Some(client_id) = self.shared.admit() else {
+        let Some(client_id) = self.shared.admit(self.idx) else {
             // Over the limit: dropping the stream closes it.
             return;
         };
         let session = match speaks {
             Speaks::Http => Session::http(),
-            Speaks::Resp => Session::resp(client_id, self.shared.node.passwords.are_required()),
+            Speaks::Resp => {
+                let (address, local) = stream.addresses();
+                let record = ClientRecord::new(client_id, address, local, now.unix());
+                let record = Arc::new(record);
+                self.shared.node.clients.add(Arc::clone(&record));
+                Session::resp(record, self.shared.node.passwords.are_required())
+            }
         };
         let idx = self.connections.insert(Connection::new(stream, session, now.instant));
         let token = self.token_of(idx);
@@ -297,7 +315,12 @@ impl Worker {
         if connection.session.fate() != Fate::Open {
             return self.settle(idx);
         }
-        let buffer = self.turn.space(&connection.session);
+        if connection.session.is_paused() && self.is_pause(now) {
+            self.paused.insert(idx);
+            return;
+        }
+        let Some(connection) = self.connections.get(idx) else { return };
+        let buffer = self.turn.space(&mut connection.session);
         let room = buffer.len();
         let len = match if connection.is_readable { connection.stream.read(buffer) } else { Ok(0) }
         {
@@ -350,6 +373,9 @@ impl Worker {
             return;
         }
         match connection.session.fate() {
+            Fate::Open if connection.session.is_paused() => {
+                self.paused.insert(idx);
+            }
             Fate::Close => self.close(idx),
             Fate::Open if connection.session.has_work() || connection.is_readable => {
                 self.enqueue(idx);
@@ -364,6 +390,10 @@ impl Worker {
 
     fn close(&mut self, idx: usize) {
         if let Some(mut connection) = self.connections.remove(idx) {
+            connection.session.end(&self.shared.shards);
+            if let Some(record) = connection.session.record() {
+                self.shared.node.clients.remove(record.id);
+            }
             // An error here means that the descriptor is no longer registered, which is what is wanted.
             drop(connection.stream.deregister(self.poll.registry()));
             self.shared.left();
@@ -403,6 +433,7 @@ impl Worker {
                 break;
             }
         }
+        self.look_after_clients(now);
         self.next_tick = if is_more { now.instant } else { now.instant.after(TICK) };
         if !is_more {
             self.close_idle(now);
@@ -412,18 +443,50 @@ impl Worker {
         }
     }
 
+    fn is_pause(&self, now: Now) -> bool {
+        self.shared.node.clients.pause_at(now) != Pause::Off
+    }
+
+    /// Goes on with those whose pause is over, closes those that were killed; the first worker measures.
+    fn look_after_clients(&mut self, now: Now) {
+        if !self.paused.is_empty() && !self.is_pause(now) {
+            for idx in std::mem::take(&mut self.paused) {
+                self.enqueue(idx);
+            }
+        }
+        let kills = self.shared.node.clients.kills();
+        if std::mem::replace(&mut self.kills_seen, kills) != kills {
+            let is_killed = |connection: &Connection| {
+                connection.session.record().is_some_and(|record| record.is_killed())
+            };
+            for idx in 0..self.connections.slab.len() {
+                // What is still to be sent to one that was killed is not waited for.
+                if self.connections.get(idx).is_some_and(|connection| is_killed(connection)) {
+                    self.close(idx);
+                }
+            }
+        }
+        if self.idx == 0 {
+            self.shared.node.stats.sample(now.instant);
+            if self.ticks.is_multiple_of(TICKS_PER_MEASURE) {
+                process::measure(&self.shared.node.process);
+            }
+            self.ticks += 1;
+        }
+    }
+
     fn close_idle(&mut self, now: Now) {
         let count = self.connections.slab.len();
         for _ in 0..IDLE_CHECKS.min(count) {
             self.idle_cursor = (self.idle_cursor + 1) % count;
             let idx = self.idle_cursor;
-            let idle_max = self.shared.timeouts.idle;
-            let stall_max = self.shared.timeouts.stall;
+            let idle_max = self.shared.idle_timeout();
+            let stall_max = self.shared.stall_timeout;
             let is_over = self.connections.get(idx).is_some_and(|connection| {
                 let idle = now.instant.since(connection.active);
                 let is_stalled =
                     connection.is_blocked() || !connection.session.is_between_requests();
-                (is_stalled && idle > stall_max) || (!idle_max.is_zero() && idle > idle_max)
+                (is_stalled && idle > stall_max) || idle_max.is_some_and(|most| idle > most)
             });
             if is_over {
                 self.close(idx);

@@ -31,11 +31,18 @@ pub struct Limits {
 }
 
 /// What the bytes begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded {
     /// A whole command of this many bytes; its arguments were appended. No argument: nothing to execute (an empty
     /// line, an empty array).
     Command {
+        /// The bytes that it takes.
+        used: usize,
+    },
+    /// An inline command: its words are in this line ([`words`](super::inline::words)).
+    Inline {
+        /// The line without its break, as a range of the input.
+        line: Range<usize>,
         /// The bytes that it takes.
         used: usize,
     },
@@ -91,6 +98,21 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
+/// The argument that an incomplete command waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Awaited<'a> {
+    /// The arguments before it, as ranges of the input.
+    pub args: &'a [Range<usize>],
+    /// Where the line with its length begins.
+    pub line: usize,
+    /// Where its first byte is or will be.
+    pub start: usize,
+    /// Its length, in bytes.
+    pub len: usize,
+    /// Whether it is the command's last one.
+    pub is_last: bool,
+}
+
 /// Where a connection's decoder stopped in an incomplete command.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
@@ -107,6 +129,25 @@ impl Decoder {
     #[must_use]
     pub const fn new() -> Self {
         Self { missing: 0, done: 0, args: Vec::new() }
+    }
+
+    /// The large argument that an incomplete command waits for: how many bytes it has, where it begins, and the
+    /// whole arguments before it; `None` when what is missing is something else. `input` is what was decoded last.
+    #[must_use]
+    pub fn awaited(&self, input: &[u8], limits: Limits) -> Option<Awaited<'_>> {
+        if self.missing == 0 || input.get(self.done) != Some(&b'$') {
+            return None;
+        }
+        let number = line(input, self.done.saturating_add(1), DecodeError::LengthTooLong);
+        let (len, start) = number.ok().flatten()?;
+        let len = len.and_then(|len| usize::try_from(len).ok())?;
+        (len <= limits.arg_len_max).then_some(Awaited {
+            args: &self.args,
+            line: self.done,
+            start,
+            len,
+            is_last: self.missing == 1,
+        })
     }
 
     /// Whether it stands between two commands.
@@ -135,7 +176,7 @@ impl Decoder {
         match input.first() {
             None => Ok(Decoded::Incomplete),
             Some(b'*') if self.done == 0 => self.array(input, limits, args),
-            Some(_) => self.inline(input, args),
+            Some(_) => self.inline(input),
         }
     }
 
@@ -196,11 +237,7 @@ impl Decoder {
         Ok(Decoded::Command { used: at })
     }
 
-    fn inline(
-        &mut self,
-        input: &[u8],
-        args: &mut Vec<Range<usize>>,
-    ) -> Result<Decoded, DecodeError> {
+    fn inline(&mut self, input: &[u8]) -> Result<Decoded, DecodeError> {
         let from = self.done.min(input.len());
         let unseen = input.get(from..).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', unseen).map(|found| found.saturating_add(from))
@@ -222,8 +259,7 @@ impl Decoder {
         if is_http(b"post ") || is_http(b"host:") {
             return Err(DecodeError::CrossProtocol);
         }
-        words(text, args)?;
-        Ok(Decoded::Command { used: end.saturating_add(1) })
+        Ok(Decoded::Inline { line: 0..end, used: end.saturating_add(1) })
     }
 }
 
@@ -309,35 +345,4 @@ fn line(
 fn is_plain(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     text == "0" || !digits.starts_with(['0', '+'])
-}
-
-/// Splits an inline command into words. Quoted words are not supported as ranges: a word with an escape cannot
-/// be a range of the input, so quotes may only enclose plain bytes.
-fn words(text: &[u8], args: &mut Vec<Range<usize>>) -> Result<(), DecodeError> {
-    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
-    let mut at = 0usize;
-    loop {
-        let rest = text.get(at..).unwrap_or_default();
-        let Some(skip) = rest.iter().position(|byte| !is_space(byte)) else { return Ok(()) };
-        at = at.saturating_add(skip);
-        let rest = text.get(at..).unwrap_or_default();
-        let quote = rest.first().copied().filter(|byte| matches!(byte, b'"' | b'\''));
-        let Some(quote) = quote else {
-            let len = rest.iter().position(is_space).unwrap_or(rest.len());
-            args.push(at..at.saturating_add(len));
-            at = at.saturating_add(len);
-            continue;
-        };
-        let start = at.saturating_add(1);
-        let inner = text.get(start..).unwrap_or_default();
-        let Some(len) = memchr::memchr(quote, inner) else {
-            return Err(DecodeError::UnbalancedQuotes);
-        };
-        let end = start.saturating_add(len);
-        args.push(start..end);
-        at = end.saturating_add(1);
-        if text.get(at).is_some_and(|byte| !is_space(byte)) {
-            return Err(DecodeError::UnbalancedQuotes);
-        }
-    }
 }

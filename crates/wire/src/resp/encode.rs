@@ -91,6 +91,50 @@ impl<'o> Encoder<'o> {
         }
     }
 
+    /// The head of a set of `len` different replies; in RESP2 an array.
+    pub fn set(&mut self, len: usize) {
+        self.head(if self.protocol == Protocol::Three { b'~' } else { b'*' }, len);
+    }
+
+    /// The head of a push of `len` replies, which is no answer to a command; in RESP2 an array.
+    pub fn push(&mut self, len: usize) {
+        self.head(if self.protocol == Protocol::Three { b'>' } else { b'*' }, len);
+    }
+
+    /// A truth value; in RESP2 1 or 0.
+    pub fn boolean(&mut self, is_true: bool) {
+        match self.protocol {
+            Protocol::Two => self.integer(i64::from(is_true)),
+            Protocol::Three => self.line(b'#', if is_true { b"t" } else { b"f" }),
+        }
+    }
+
+    /// A floating-point number in its shortest form; in RESP2 a bulk string.
+    pub fn double(&mut self, number: f64) {
+        let text = if number.is_infinite() {
+            alloc::string::String::from(if number > 0.0 { "inf" } else { "-inf" })
+        } else {
+            alloc::format!("{number}")
+        };
+        match self.protocol {
+            Protocol::Two => self.bulk(text.as_bytes()),
+            Protocol::Three => self.line(b',', text.as_bytes()),
+        }
+    }
+
+    /// Text for people; in RESP2 a bulk string.
+    pub fn verbatim(&mut self, text: &[u8]) {
+        match self.protocol {
+            Protocol::Two => self.bulk(text),
+            Protocol::Three => {
+                self.head(b'=', text.len().saturating_add(4));
+                self.out.extend_from_slice(b"txt:");
+                self.out.extend_from_slice(text);
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
     #[inline]
     fn head(&mut self, kind: u8, len: usize) {
         let mut buffer = itoa::Buffer::new();
@@ -99,8 +143,21 @@ impl<'o> Encoder<'o> {
 
     #[inline]
     fn line(&mut self, kind: u8, text: &[u8]) {
-        self.out.push(kind);
-        self.out.extend_from_slice(text);
-        self.out.extend_from_slice(b"\r\n");
+        // Most lines are a few digits: put together here, they are one append.
+        let mut line = [0; 24];
+        let end = text.len().saturating_add(3);
+        match line.get_mut(..end) {
+            Some([first, middle @ .., cr, lf]) => {
+                *first = kind;
+                middle.copy_from_slice(text);
+                (*cr, *lf) = (b'\r', b'\n');
+                self.out.extend_from_slice(line.get(..end).unwrap_or_default());
+            }
+            _ => {
+                self.out.push(kind);
+                self.out.extend_from_slice(text);
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
     }
 }

@@ -12,6 +12,8 @@ use ringhold_types::prng::Prng;
 use super::Protocol;
 use super::decode::{DecodeError, Decoded, Decoder, LIMITS_UNAUTHENTICATED, Limits, limits};
 use super::encode::Encoder;
+use super::inline::words;
+use super::table::{COMMANDS, Command, find};
 
 const LIMITS: Limits = limits(1 << 20);
 
@@ -38,6 +40,19 @@ fn decode_in_pieces(bytes: &[u8], cuts: &[usize], limits: Limits) -> Meaning {
                     }
                     at += used;
                     assert!(decoder.is_between_commands());
+                }
+                Ok(Decoded::Inline { line, used }) => {
+                    assert!(used > line.len() && used <= input.len(), "the line is there");
+                    let mut text = Vec::new();
+                    if let Err(error) = words(&input[line], &mut text, &mut ranges) {
+                        return (commands, Some(error));
+                    }
+                    if !ranges.is_empty() {
+                        commands.push(
+                            ranges.iter().map(|range| text[range.clone()].to_vec()).collect(),
+                        );
+                    }
+                    at += used;
                 }
                 Ok(Decoded::Incomplete) => {
                     assert!(ranges.is_empty(), "nothing is appended for an incomplete command");
@@ -89,6 +104,69 @@ fn commands_are_the_same_however_their_bytes_are_split() {
         &[&["PING"], &["set", "k", "a b"], &["get", "k"]],
         None,
     );
+}
+
+#[test]
+fn inline_words_are_quoted_as_in_redis() {
+    check(
+        r#"set k "\x41\n\"q\" \y" 'it\'s \n' foo"bar baz"
+"#,
+        &[&["set", "k", "A\n\"q\" y", "it's \\n", "foobar baz"]],
+        None,
+    );
+    check("set \"\" ''\r\n", &[&["set", "", ""]], None);
+    for line in ["\"a\"b", "'a'b", "\"a", "'a", "a\"", "\"\\\"", "x 'a\\'"] {
+        check(&format!("{line}\n"), &[], Some(DecodeError::UnbalancedQuotes));
+    }
+}
+
+#[test]
+fn a_large_argument_is_announced_before_it_is_there() {
+    let bytes = b"*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$500000\r\nvvv";
+    let (mut decoder, mut ranges) = (Decoder::new(), vec![]);
+    assert_eq!(decoder.decode(bytes, LIMITS, &mut ranges), Ok(Decoded::Incomplete));
+    let awaited = decoder.awaited(bytes, LIMITS).expect("a value is to come");
+    assert_eq!((awaited.args.len(), awaited.len, awaited.is_last), (2, 500_000, false));
+    assert_eq!(&bytes[awaited.line..awaited.start], b"$500000\r\n");
+    let mut decoder = Decoder::new();
+    assert_eq!(decoder.decode(&bytes[..25], LIMITS, &mut ranges), Ok(Decoded::Incomplete));
+    assert!(decoder.awaited(&bytes[..25], LIMITS).is_none(), "its length is not there yet");
+}
+
+#[test]
+fn commands_are_found_by_their_names_in_any_case() {
+    for (idx, command) in COMMANDS.iter().enumerate() {
+        assert_eq!(command.id as usize, idx);
+        assert_eq!(find(command.name.as_bytes()), Some(command.id), "{}", command.name);
+        assert_eq!(find(command.name.to_uppercase().as_bytes()), Some(command.id));
+        assert!(command.name.bytes().all(|byte| byte.is_ascii_lowercase()));
+        for sub in command.subcommands {
+            let (parent, name) = sub.name.split_once('|').expect("a name of two parts");
+            assert_eq!((parent, sub.id), (command.name, command.id));
+            assert_eq!(command.subcommand(name.as_bytes()).map(|sub| sub.name), Some(sub.name));
+        }
+    }
+    for name in ["", "ge", "gett", "g\0t", "averyveryverylongname", "get "] {
+        assert_eq!(find(name.as_bytes()), None, "{name}");
+    }
+}
+
+#[test]
+fn keys_stand_where_the_table_says() {
+    let keys = |name: &str, count| -> Vec<usize> {
+        find(name.as_bytes()).map_or(vec![], |id| id.command().key_words(count).collect())
+    };
+    assert_eq!(keys("get", 2), [1]);
+    assert_eq!(keys("set", 5), [1]);
+    assert_eq!(keys("mget", 4), [1, 2, 3]);
+    assert_eq!(keys("mset", 7), [1, 3, 5]);
+    assert_eq!(keys("rename", 3), [1, 2]);
+    assert_eq!(keys("ping", 2), [0usize; 0]);
+    let takes = |command: &Command, counts: &[usize]| -> Vec<bool> {
+        counts.iter().map(|count| command.takes(*count)).collect()
+    };
+    assert_eq!(takes(find(b"get").expect("known").command(), &[1, 2, 3]), [false, true, false]);
+    assert_eq!(takes(find(b"set").expect("known").command(), &[2, 3, 9]), [false, true, true]);
 }
 
 #[test]
@@ -182,8 +260,14 @@ fn arbitrary_bytes_mean_the_same_however_they_are_split() {
 #[test]
 fn replies_are_worded_in_the_clients_version() {
     for (protocol, expected) in [
-        (Protocol::Two, "+OK\r\n+x\r\n-ERR a  b\r\n:-5\r\n$2\r\nab\r\n$-1\r\n*-1\r\n*3\r\n*4\r\n"),
-        (Protocol::Three, "+OK\r\n+x\r\n-ERR a  b\r\n:-5\r\n$2\r\nab\r\n_\r\n_\r\n*3\r\n%2\r\n"),
+        (
+            Protocol::Two,
+            "+OK\r\n+x\r\n-ERR a  b\r\n:-5\r\n$2\r\nab\r\n$-1\r\n*-1\r\n*3\r\n*4\r\n*1\r\n*2\r\n:1\r\n$3\r\n1.5\r\n$4\r\n-inf\r\n$2\r\nt\r\r\n",
+        ),
+        (
+            Protocol::Three,
+            "+OK\r\n+x\r\n-ERR a  b\r\n:-5\r\n$2\r\nab\r\n_\r\n_\r\n*3\r\n%2\r\n~1\r\n>2\r\n#t\r\n,1.5\r\n,-inf\r\n=6\r\ntxt:t\r\r\n",
+        ),
     ] {
         let mut out = Vec::new();
         let mut encoder = Encoder::new(&mut out, protocol);
@@ -196,6 +280,12 @@ fn replies_are_worded_in_the_clients_version() {
         encoder.null_array();
         encoder.array(3);
         encoder.map(2);
+        encoder.set(1);
+        encoder.push(2);
+        encoder.boolean(true);
+        encoder.double(1.5);
+        encoder.double(f64::NEG_INFINITY);
+        encoder.verbatim(b"t\r");
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 }

@@ -1,0 +1,260 @@
+//! The connections of RESP clients as other connections see them: `CLIENT LIST`, `CLIENT KILL`, `CLIENT PAUSE`.
+//!
+//! Each session shares a [`ClientRecord`] with the registry. The session's worker writes it; who lists or kills
+//! clients reads it, whichever worker serves it. The registry's lock is taken when a connection comes or goes and by
+//! the commands that look at all of them, never by others.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ringhold_types::time::{Now, UnixTime};
+use ringhold_wire::resp::table::COMMANDS;
+
+/// What is known of a connection beyond its own session.
+#[derive(Debug)]
+pub struct ClientRecord {
+    /// Its number: `CLIENT ID`.
+    pub id: u64,
+    /// Where the client is, as `address:port`.
+    pub address: Box<str>,
+    /// Where it connected to.
+    pub local_address: Box<str>,
+    /// When it connected.
+    pub since: UnixTime,
+    /// Names that it gave.
+    names: Mutex<Names>,
+    is_killed: AtomicBool,
+    /// When it last sent something, in milliseconds since 1970.
+    active: AtomicU64,
+    /// Its last command, as an index of [`COMMANDS`].
+    command: AtomicU8,
+    namespace: AtomicU16,
+    protocol: AtomicU8,
+    /// The commands it queued after `MULTI`; -1: none is open.
+    queued: AtomicI64,
+    watched: AtomicU64,
+    is_no_evict: AtomicBool,
+    is_no_touch: AtomicBool,
+}
+
+/// What a client calls itself.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// `CLIENT SETNAME`; empty: none.
+    pub name: Box<str>,
+    /// `CLIENT SETINFO LIB-NAME`.
+    pub library: Box<str>,
+    /// `CLIENT SETINFO LIB-VER`.
+    pub library_version: Box<str>,
+}
+
+/// What a session tells of itself after a turn.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientState {
+    /// The time.
+    pub now: Now,
+    /// The last command, as an index of [`COMMANDS`].
+    pub command: u8,
+    /// The database.
+    pub namespace: u16,
+    /// The version of the protocol, 2 or 3.
+    pub protocol: u8,
+    /// The commands it queued after `MULTI`; -1: none is open.
+    pub queued: i64,
+    /// The keys it watches.
+    pub watched: u64,
+    /// Its reads do not count for eviction.
+    pub is_no_touch: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that is done under these locks can leave their content half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClientRecord {
+    /// The record of a connection that has just been accepted.
+    #[must_use]
+    pub fn new(id: u64, address: Box<str>, local_address: Box<str>, since: UnixTime) -> Self {
+        Self {
+            id,
+            address,
+            local_address,
+            since,
+            names: Mutex::default(),
+            is_killed: AtomicBool::new(false),
+            active: AtomicU64::new(since.as_millis()),
+            command: AtomicU8::new(u8::MAX),
+            namespace: AtomicU16::new(0),
+            protocol: AtomicU8::new(2),
+            queued: AtomicI64::new(-1),
+            watched: AtomicU64::new(0),
+            is_no_evict: AtomicBool::new(false),
+            is_no_touch: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it is to be closed without executing anything more.
+    #[inline]
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.is_killed.load(Ordering::Relaxed)
+    }
+
+    /// Its names.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        lock(&self.names).clone()
+    }
+
+    /// Changes its names.
+    pub fn rename(&self, change: impl FnOnce(&mut Names)) {
+        change(&mut lock(&self.names));
+    }
+
+    /// `CLIENT NO-EVICT`: recorded, nothing follows from it.
+    pub fn set_no_evict(&self, is_no_evict: bool) {
+        self.is_no_evict.store(is_no_evict, Ordering::Relaxed);
+    }
+
+    /// Notes what the session did last.
+    pub fn update(&self, state: ClientState) {
+        self.active.store(state.now.unix().as_millis(), Ordering::Relaxed);
+        self.command.store(state.command, Ordering::Relaxed);
+        self.namespace.store(state.namespace, Ordering::Relaxed);
+        self.protocol.store(state.protocol, Ordering::Relaxed);
+        self.queued.store(state.queued, Ordering::Relaxed);
+        self.watched.store(state.watched, Ordering::Relaxed);
+        self.is_no_touch.store(state.is_no_touch, Ordering::Relaxed);
+    }
+
+    /// Appends the line of `CLIENT LIST`, in the form of Redis 7.2, without a line break.
+    pub fn describe(&self, now: Now, line: &mut String) {
+        let names = self.names();
+        let seconds = |then: u64| now.unix().as_millis().saturating_sub(then) / 1000;
+        let queued = self.queued.load(Ordering::Relaxed);
+        let mut flags = String::new();
+        flags.extend((queued >= 0).then_some('x'));
+        flags.extend(self.is_no_evict.load(Ordering::Relaxed).then_some('e'));
+        flags.extend(self.is_no_touch.load(Ordering::Relaxed).then_some('T'));
+        let command = COMMANDS.get(usize::from(self.command.load(Ordering::Relaxed)));
+        let written = write!(
+            line,
+            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={queued} watch={} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+            self.id,
+            self.address,
+            self.local_address,
+            names.name,
+            seconds(self.since.as_millis()),
+            seconds(self.active.load(Ordering::Relaxed)),
+            if flags.is_empty() { "N" } else { &flags },
+            self.namespace.load(Ordering::Relaxed),
+            self.watched.load(Ordering::Relaxed),
+            command.map_or("NULL", |command| command.name),
+            self.protocol.load(Ordering::Relaxed),
+            names.library,
+            names.library_version,
+        );
+        debug_assert!(written.is_ok(), "a string takes everything");
+    }
+
+    /// How long it has been connected, in seconds.
+    #[must_use]
+    pub fn age_s(&self, now: Now) -> u64 {
+        now.unix().as_millis().saturating_sub(self.since.as_millis()) / 1000
+    }
+}
+
+/// Which commands wait while a pause lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// None.
+    Off,
+    /// Those that may write.
+    Writes,
+    /// All but those that end it.
+    All,
+}
+
+/// All RESP clients of a node.
+#[derive(Debug, Default)]
+pub struct Clients {
+    all: Mutex<BTreeMap<u64, Arc<ClientRecord>>>,
+    /// Grows with every kill, so that workers know when to look.
+    kills: AtomicU64,
+    /// The end of the pause in milliseconds since 1970; 0: none.
+    pause_until: AtomicU64,
+    is_pause_of_all: AtomicBool,
+}
+
+impl Clients {
+    /// Lets a client in.
+    pub fn add(&self, record: Arc<ClientRecord>) {
+        lock(&self.all).insert(record.id, record);
+    }
+
+    /// Forgets a client.
+    pub fn remove(&self, id: u64) {
+        lock(&self.all).remove(&id);
+    }
+
+    /// Visits every client in the order of their numbers.
+    pub fn each(&self, mut visit: impl FnMut(&ClientRecord)) {
+        lock(&self.all).values().for_each(|record| visit(record));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        lock(&self.all).len()
+    }
+
+    /// Has every client closed that `is_meant`; how many they are. From now on they execute nothing.
+    pub fn kill(&self, mut is_meant: impl FnMut(&ClientRecord) -> bool) -> usize {
+        let all = lock(&self.all);
+        let meant = all.values().filter(|record| is_meant(record));
+        let count = meant.map(|record| record.is_killed.store(true, Ordering::Relaxed)).count();
+        drop(all);
+        if count > 0 {
+            self.kills.fetch_add(1, Ordering::Release);
+        }
+        count
+    }
+
+    /// A number that grows with every kill.
+    #[must_use]
+    pub fn kills(&self) -> u64 {
+        self.kills.load(Ordering::Acquire)
+    }
+
+    /// Has commands wait until a time; `CLIENT PAUSE`. A pause of writes does not shorten or weaken one of all.
+    pub fn pause(&self, until: UnixTime, is_of_all: bool, now: Now) {
+        let goes_on = self.pause_at(now) != Pause::Off;
+        let before = self.pause_until.load(Ordering::Relaxed);
+        let is_stronger = is_of_all || (goes_on && self.is_pause_of_all.load(Ordering::Relaxed));
+        self.is_pause_of_all.store(is_stronger, Ordering::Relaxed);
+        let until = if goes_on { until.as_millis().max(before) } else { until.as_millis() };
+        self.pause_until.store(until, Ordering::Release);
+    }
+
+    /// Ends a pause.
+    pub fn unpause(&self) {
+        self.pause_until.store(0, Ordering::Release);
+    }
+
+    /// Which commands wait now.
+    #[inline]
+    #[must_use]
+    pub fn pause_at(&self, now: Now) -> Pause {
+        let until = self.pause_until.load(Ordering::Acquire);
+        if until <= now.unix().as_millis() {
+            Pause::Off
+        } else if self.is_pause_of_all.load(Ordering::Relaxed) {
+            Pause::All
+        } else {
+            Pause::Writes
+        }
+    }
+}

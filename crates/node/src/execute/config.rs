@@ -1,0 +1,173 @@
+//! `CONFIG`: the settings that Redis clients ask for, under the names of Redis.
+
+use std::sync::atomic::Ordering;
+
+use super::{Call, Done, Failure};
+use crate::cells::Cells;
+use crate::glob;
+use crate::number;
+use crate::state::NodeState;
+use ringhold_types::limits::DATABASES;
+use ringhold_wire::resp::table::CommandId;
+
+/// A setting under its name of Redis.
+struct Setting {
+    name: &'static str,
+    get: fn(&NodeState) -> String,
+    /// How it is changed while the node runs; `None`: it is not.
+    set: Option<fn(&NodeState, &str) -> Result<(), String>>,
+}
+
+const fn fixed(name: &'static str, get: fn(&NodeState) -> String) -> Setting {
+    Setting { name, get, set: None }
+}
+
+const SETTINGS: &[Setting] = &[
+    fixed("appendonly", |_| "no".to_owned()),
+    fixed("cluster-enabled", |_| "no".to_owned()),
+    fixed("databases", |_| DATABASES.to_string()),
+    fixed("io-threads", |node| node.workers.to_string()),
+    Setting {
+        name: "maxclients",
+        get: |node| node.tunables.connections_max.load(Ordering::Relaxed).to_string(),
+        set: Some(|node, text| {
+            let count = text.parse().ok().filter(|count| *count > 0);
+            let count = count.ok_or("argument must be a number above 0")?;
+            node.tunables.connections_max.store(count, Ordering::Relaxed);
+            Ok(())
+        }),
+    },
+    Setting {
+        name: "maxmemory",
+        get: |node| node.budget.limit().to_string(),
+        set: Some(|node, text| {
+            let bytes = memory(text).ok_or("argument must be a memory value")?;
+            node.budget.set_limit(bytes).map_err(|error| error.to_string())
+        }),
+    },
+    fixed("maxmemory-policy", |_| "allkeys-lfu".to_owned()),
+    fixed("notify-keyspace-events", |_| String::new()),
+    fixed("port", |node| node.resp_port.to_string()),
+    fixed("proto-max-bulk-len", |node| node.geometry.value_len_max.to_string()),
+    fixed("replica-read-only", |_| "yes".to_owned()),
+    fixed("save", |_| String::new()),
+    fixed("slave-read-only", |_| "yes".to_owned()),
+    Setting {
+        name: "timeout",
+        get: |node| (node.tunables.idle_timeout_ms.load(Ordering::Relaxed) / 1000).to_string(),
+        set: Some(|node, text| {
+            let seconds = number::parse_u64(text.as_bytes());
+            let seconds = seconds.filter(|seconds| *seconds <= u64::from(u32::MAX));
+            let seconds = seconds.ok_or("argument must be between 0 and 4294967295 inclusive")?;
+            node.tunables.idle_timeout_ms.store(seconds * 1000, Ordering::Relaxed);
+            Ok(())
+        }),
+    },
+];
+
+/// A number of bytes as `redis.conf` writes it: `100mb` is 100 × 2^20, `100m` is 100 × 10^6.
+fn memory(text: &str) -> Option<u64> {
+    let text = text.to_ascii_lowercase();
+    let digits = text.trim_end_matches(|byte: char| byte.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    number::parse_u64(digits.as_bytes())?.checked_mul(unit)
+}
+
+/// `CONFIG GET | SET | RESETSTAT | HELP`
+pub(super) fn config<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    let sub = call.args.get(1).to_ascii_lowercase();
+    match sub.as_slice() {
+        b"get" => get(call),
+        b"set" => set(call)?,
+        b"resetstat" => {
+            call.node.stats.reset();
+            call.reply().ok();
+        }
+        _ => super::command::help(call, CommandId::Config),
+    }
+    Ok(())
+}
+
+fn get<C: Cells>(call: &mut Call<'_, '_, C>) {
+    let is_asked = |setting: &&Setting| {
+        (2..call.args.len()).any(|idx| {
+            let pattern = call.args.get(idx).to_ascii_lowercase();
+            glob::matches(&pattern, setting.name.as_bytes())
+        })
+    };
+    let asked: Vec<_> = SETTINGS.iter().filter(is_asked).collect();
+    let node = call.node;
+    let mut reply = call.reply();
+    reply.map(asked.len());
+    for setting in asked {
+        reply.bulk(setting.name.as_bytes());
+        reply.bulk((setting.get)(node).as_bytes());
+    }
+}
+
+/// All settings or none: names are checked before the first is changed.
+fn set<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    if !call.args.len().is_multiple_of(2) {
+        return Err(Failure::text("ERR wrong number of arguments for 'config|set' command"));
+    }
+    let word = |idx: usize| String::from_utf8_lossy(call.args.get(idx)).to_ascii_lowercase();
+    let mut changes = Vec::new();
+    for idx in (2..call.args.len()).step_by(2) {
+        let name = word(idx);
+        let setting = SETTINGS.iter().find(|setting| setting.name == name).ok_or_else(|| {
+            Failure::owned(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+            ))
+        })?;
+        let value = word(idx + 1);
+        match setting.set {
+            Some(change) => changes.push((setting, change, value)),
+            // A client that insists on what is so anyway need not fail.
+            None if (setting.get)(call.node) == value => {}
+            None => return Err(refused(setting, "can't set immutable config")),
+        }
+    }
+    for (setting, change, value) in changes {
+        change(call.node, &value).map_err(|why| refused(setting, &why))?;
+    }
+    call.reply().ok();
+    Ok(())
+}
+
+fn refused(setting: &Setting, why: &str) -> Failure {
+    Failure::owned(format!(
+        "ERR CONFIG SET failed (possibly related to argument '{}') - {why}",
+        setting.name
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_written_as_in_redis() {
+        for (text, bytes) in [
+            ("100", Some(100)),
+            ("1kb", Some(1024)),
+            ("1K", Some(1000)),
+            ("2GB", Some(2 << 30)),
+            ("x", None),
+            ("", None),
+            ("1tb", None),
+            ("-1", None),
+        ] {
+            assert_eq!(memory(text), bytes, "{text}");
+        }
+        assert!(SETTINGS.is_sorted_by_key(|setting| setting.name));
+    }
+}

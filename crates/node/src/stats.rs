@@ -1,0 +1,216 @@
+//! What a node counts: one row of counters per worker, so that no two workers write the same cache line.
+//!
+//! A worker counts in plain numbers ([`Counts`]) while a turn runs and adds them to its row once at the turn's end.
+//! Whoever asks sums up the rows: the sum may lag by a turn, and never runs backwards.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ringhold_types::time::Instant;
+use ringhold_wire::resp::table::{COMMANDS, CommandId};
+
+use std::time::Duration;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Counter {
+    /// Connections that were let in.
+    Connections,
+    /// Connections that were refused: there were too many.
+    ConnectionsRejected,
+    /// RESP commands that were executed or refused.
+    Commands,
+    /// HTTP requests that were answered.
+    Requests,
+    /// RESP commands that were answered with an error.
+    Errors,
+    /// Keys that a read found.
+    Hits,
+    /// Keys that a read did not find.
+    Misses,
+    /// Bytes received from clients.
+    BytesIn,
+    /// Bytes sent to clients.
+    BytesOut,
+}
+
+/// The number of counters.
+const COUNTERS: usize = Counter::BytesOut as usize + 1;
+/// The number of commands.
+const CALLS: usize = CommandId::Config as usize + 1;
+
+/// Counts of one worker's present turn.
+#[derive(Clone, Debug)]
+pub struct Counts {
+    counters: [u64; COUNTERS],
+    calls: [u64; CALLS],
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { counters: [0; COUNTERS], calls: [0; CALLS] }
+    }
+}
+
+impl Counts {
+    /// Counts `count` more.
+    #[inline]
+    pub fn add(&mut self, counter: Counter, count: u64) {
+        self.counters[counter as usize] += count;
+    }
+
+    /// Counts a call of a command.
+    #[inline]
+    pub fn call(&mut self, command: CommandId) {
+        self.calls[command as usize] += 1;
+    }
+}
+
+/// The counters of a worker; on cache lines of its own.
+#[repr(align(128))]
+#[derive(Debug)]
+struct Row {
+    counters: [AtomicU64; COUNTERS],
+    calls: [AtomicU64; CALLS],
+}
+
+/// The counters of a node.
+#[derive(Debug)]
+pub struct Stats {
+    rows: Box<[Row]>,
+    /// What is subtracted since the statistics were reset.
+    base: Row,
+    rate: Rate,
+}
+
+/// How many samples the rate is the mean of, as in Redis.
+const SAMPLES: usize = 16;
+
+/// Commands per second, from samples.
+#[derive(Debug, Default)]
+struct Rate {
+    samples: [AtomicU64; SAMPLES],
+    next: AtomicU64,
+    last_count: AtomicU64,
+    last_at: AtomicU64,
+}
+
+impl Row {
+    fn zero() -> Self {
+        Self {
+            counters: std::array::from_fn(|_| AtomicU64::new(0)),
+            calls: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Stats {
+    /// Counters for `workers` workers, at zero.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self {
+            rows: (0..workers).map(|_| Row::zero()).collect(),
+            base: Row::zero(),
+            rate: Rate::default(),
+        }
+    }
+
+    /// Adds what worker `idx` counted, and sets `counts` to zero.
+    pub fn take(&self, idx: usize, counts: &mut Counts) {
+        let row = &self.rows[idx % self.rows.len()];
+        let add = |total: &AtomicU64, count: &mut u64| {
+            if *count > 0 {
+                total.fetch_add(std::mem::take(count), Ordering::Relaxed);
+            }
+        };
+        row.counters.iter().zip(&mut counts.counters).for_each(|(total, count)| add(total, count));
+        row.calls.iter().zip(&mut counts.calls).for_each(|(total, count)| add(total, count));
+    }
+
+    /// Counts outside of a turn.
+    pub fn add(&self, idx: usize, counter: Counter, count: u64) {
+        let row = &self.rows[idx % self.rows.len()];
+        row.counters[counter as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The node's count since the start, or since the last reset.
+    #[must_use]
+    pub fn total(&self, counter: Counter) -> u64 {
+        let base = self.base.counters[counter as usize].load(Ordering::Relaxed);
+        self.sum(counter).saturating_sub(base)
+    }
+
+    /// The calls of each command that was called since the start, or since the last reset.
+    pub fn calls(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        COMMANDS.iter().enumerate().filter_map(|(idx, command)| {
+            let base = self.base.calls[idx].load(Ordering::Relaxed);
+            let count = self.sum_calls(idx).saturating_sub(base);
+            (count > 0).then_some((command.name, count))
+        })
+    }
+
+    /// Begins to count anew.
+    pub fn reset(&self) {
+        for (idx, base) in self.base.counters.iter().enumerate() {
+            let sum = self.rows.iter().map(|row| row.counters[idx].load(Ordering::Relaxed)).sum();
+            base.store(sum, Ordering::Relaxed);
+        }
+        for (idx, base) in self.base.calls.iter().enumerate() {
+            base.store(self.sum_calls(idx), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes a sample for [`Stats::commands_per_second`]; to be called every 100 ms by one worker.
+    pub fn sample(&self, now: Instant) {
+        let count = self.sum(Counter::Commands) + self.sum(Counter::Requests);
+        let past = now.since(Instant(self.rate.last_at.swap(now.0, Ordering::Relaxed)));
+        let more = count.saturating_sub(self.rate.last_count.swap(count, Ordering::Relaxed));
+        let micros = u64::try_from(past.as_micros()).unwrap_or(u64::MAX).max(1);
+        if past < Duration::from_secs(10) {
+            let next = self.rate.next.fetch_add(1, Ordering::Relaxed);
+            let sample = &self.rate.samples[usize::try_from(next).unwrap_or(0) % SAMPLES];
+            sample.store(more.saturating_mul(1_000_000) / micros, Ordering::Relaxed);
+        }
+    }
+
+    /// The mean of the last samples, in commands per second.
+    #[must_use]
+    pub fn commands_per_second(&self) -> u64 {
+        let sum: u64 = self.rate.samples.iter().map(|sample| sample.load(Ordering::Relaxed)).sum();
+        sum / 16
+    }
+
+    fn sum(&self, counter: Counter) -> u64 {
+        self.rows.iter().map(|row| row.counters[counter as usize].load(Ordering::Relaxed)).sum()
+    }
+
+    fn sum_calls(&self, idx: usize) -> u64 {
+        self.rows.iter().map(|row| row.calls[idx].load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_all_workers_are_summed_and_can_be_reset() {
+        assert_eq!(CALLS, COMMANDS.len());
+        let stats = Stats::new(2);
+        for worker in 0..2 {
+            let mut counts = Counts::default();
+            counts.add(Counter::Hits, 3);
+            counts.call(CommandId::Get);
+            stats.take(worker, &mut counts);
+            stats.take(worker, &mut counts);
+        }
+        assert_eq!(stats.total(Counter::Hits), 6);
+        assert_eq!(stats.calls().collect::<Vec<_>>(), [("get", 2)]);
+        stats.reset();
+        assert_eq!(stats.total(Counter::Hits), 0);
+        assert_eq!(stats.calls().count(), 0);
+        stats.add(1, Counter::Commands, 16);
+        stats.sample(Instant(1_000_000_000));
+        assert_eq!(stats.commands_per_second(), 1, "16 in a second, then 15 samples of nothing");
+    }
+}
