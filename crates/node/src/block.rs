@@ -48,7 +48,7 @@ impl<'c, C: Cells> Block<'c, C> {
     }
 
     /// Where a block that begins with request `first` of `count` ends.
-    pub(crate) fn end_from(&self, first: usize, count: usize) -> usize {
+    pub(crate) fn end_from(first: usize, count: usize) -> usize {
         (first + BLOCK_LEN).min(count)
     }
 

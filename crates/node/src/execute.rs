@@ -118,9 +118,7 @@ fn checked<C: Cells>(id: Option<CommandId>, call: &mut Call<'_, '_, C>) -> Resul
             return Err(failure);
         }
     };
-    #[expect(clippy::cast_possible_truncation, reason = "the table has fewer than 128 rows")]
-    let number = id as u8;
-    call.session.command = number;
+    call.session.command = id as u8;
     call.counts.call(id);
     let is_immediate = matches!(
         id,

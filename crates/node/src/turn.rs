@@ -279,7 +279,7 @@ impl Turn {
             }
             for idx in read.requests.clone() {
                 if idx >= block.end() {
-                    let end = block.end_from(idx, self.requests.len());
+                    let end = Block::<C>::end_from(idx, self.requests.len());
                     let places = self.requests[idx..end].iter().map(Request::place);
                     block.open(cells, idx, places);
                 }
@@ -323,7 +323,7 @@ impl Turn {
 
     /// Keeps what a connection sent beyond its executed requests.
     fn keep_rest<C: Cells>(
-        &mut self,
+        &self,
         session: &mut Session,
         read: &Read,
         consumed: usize,

@@ -1,5 +1,4 @@
 //! `COMMAND`: the table of commands, as routers and shells read it.
-#![expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
 
 use ringhold_wire::resp::encode::Encoder;
 use ringhold_wire::resp::table::{COMMANDS, Command, CommandId, KeySpec, find};
@@ -194,7 +193,7 @@ fn list<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
             b"aclcat" => names.retain(|command| {
                 command
                     .categories()
-                    .any(|category| category[1..].as_bytes().eq_ignore_ascii_case(word))
+                    .any(|category| category.as_bytes()[1..].eq_ignore_ascii_case(word))
             }),
             b"pattern" => names.retain(|command| glob::matches(word, command.name.as_bytes())),
             _ => return Err(Failure::SYNTAX),

@@ -10,12 +10,15 @@ use crate::state::NodeState;
 use ringhold_types::limits::DATABASES;
 use ringhold_wire::resp::table::CommandId;
 
+/// Changes a setting; the error says what it takes.
+type Change = fn(&NodeState, &str) -> Result<(), String>;
+
 /// A setting under its name of Redis.
 struct Setting {
     name: &'static str,
     get: fn(&NodeState) -> String,
     /// How it is changed while the node runs; `None`: it is not.
-    set: Option<fn(&NodeState, &str) -> Result<(), String>>,
+    set: Option<Change>,
 }
 
 const fn fixed(name: &'static str, get: fn(&NodeState) -> String) -> Setting {
@@ -56,9 +59,11 @@ const SETTINGS: &[Setting] = &[
         name: "timeout",
         get: |node| (node.tunables.idle_timeout_ms.load(Ordering::Relaxed) / 1000).to_string(),
         set: Some(|node, text| {
-            let seconds = number::parse_u64(text.as_bytes());
-            let seconds = seconds.filter(|seconds| *seconds <= u64::from(u32::MAX));
-            let seconds = seconds.ok_or("argument must be between 0 and 4294967295 inclusive")?;
+            let seconds = number::parse_i64(text.as_bytes())
+                .ok_or("argument couldn't be parsed into an integer")?;
+            let seconds = u32::try_from(seconds).map(u64::from);
+            let seconds =
+                seconds.map_err(|_| "argument must be between 0 and 4294967295 inclusive")?;
             node.tunables.idle_timeout_ms.store(seconds * 1000, Ordering::Relaxed);
             Ok(())
         }),

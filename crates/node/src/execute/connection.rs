@@ -54,8 +54,7 @@ pub(super) fn reset<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 
 /// `SELECT database`
 pub(super) fn select<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let number =
-        number::parse_i64(call.args.get(1)).ok_or(Failure::text("ERR invalid DB index"))?;
+    let number = call.integer(1)?;
     let number = u16::try_from(number).ok().filter(|number| *number < DATABASES);
     call.session.namespace =
         NamespaceId(number.ok_or(Failure::text("ERR DB index is out of range"))?);

@@ -5,8 +5,8 @@ use ringhold_store::entry::{Decision, Lookup, Outcome};
 use ringhold_types::entry::Deadlines;
 use ringhold_types::time::UnixTime;
 
-use super::options::{Base, Unit};
-use super::{Call, Done, Failure, TTL_MAX_MILLIS};
+use super::options::{Base, DEADLINE_MAX_MILLIS, Unit};
+use super::{Call, Done, Failure};
 use crate::cells::{Cells, with_room};
 use crate::stats::Counter;
 
@@ -76,6 +76,7 @@ pub(super) fn persist<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 
 /// When a new deadline is taken.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "words of a command, in many combinations")]
 struct Condition {
     if_none: bool,
     if_some: bool,
@@ -128,11 +129,7 @@ fn set<C: Cells>(call: &mut Call<'_, '_, C>, unit: Unit, base: Base, command: &s
     let from = if base == Base::Now { now } else { 0 };
     let millis = unit.millis(number).ok_or_else(invalid)?;
     let deadline = millis.checked_add(from).ok_or_else(invalid)?;
-    let latest = call.now.unix().as_millis() + TTL_MAX_MILLIS;
-    let until = u64::try_from(deadline).unwrap_or(0);
-    if until > latest {
-        return Err(invalid());
-    }
+    let until = u64::try_from(deadline).unwrap_or(0).min(DEADLINE_MAX_MILLIS);
     change(call, |deadlines| {
         if !condition.allows(deadlines.hard, deadline) {
             Decision::Keep

@@ -2,10 +2,14 @@
 
 use ringhold_store::entry::EntryRef;
 use ringhold_types::entry::Deadlines;
-use ringhold_types::time::{Duration, UnixTime};
+use ringhold_types::time::UnixTime;
 
-use super::{Call, Failure, TTL_MAX_MILLIS};
+use super::{Call, Failure};
 use crate::cells::Cells;
+
+/// The latest time that an entry can end at, in milliseconds since 1970: in November 2059, since the store keeps
+/// deadlines in 40 bits from 2025 on. What a client sets beyond it ends then.
+pub(super) const DEADLINE_MAX_MILLIS: u64 = 1_735_689_600_000 + (1 << 40) - 2;
 
 /// What becomes of a key's time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,19 +75,16 @@ impl<C: Cells> Call<'_, '_, C> {
         base: Base,
         command: &str,
     ) -> Result<UnixTime, Failure> {
-        let number = self.integer(idx)?;
-        let millis = unit.millis(number).and_then(|millis| u64::try_from(millis).ok());
-        let latest = match base {
-            Base::Now => TTL_MAX_MILLIS,
-            Base::Epoch => self.now.unix().as_millis() + TTL_MAX_MILLIS,
+        let from = match base {
+            Base::Now => self.now.unix().as_millis(),
+            Base::Epoch => 0,
         };
-        let millis = millis
-            .filter(|millis| (1..=latest).contains(millis))
+        let millis = unit.millis(self.integer(idx)?).filter(|millis| *millis > 0);
+        let deadline = millis
+            .and_then(|millis| i64::try_from(from).ok()?.checked_add(millis))
+            .and_then(|deadline| u64::try_from(deadline).ok())
             .ok_or_else(|| Failure::invalid_expire(command))?;
-        Ok(match base {
-            Base::Now => self.now.unix().after(Duration::from_millis(millis)),
-            Base::Epoch => UnixTime(millis),
-        })
+        Ok(UnixTime(deadline.min(DEADLINE_MAX_MILLIS)))
     }
 
     /// The lifetime that the option at `idx` asks for, if it is one of `EX PX EXAT PXAT`, which take the next argument.

@@ -1,6 +1,7 @@
 //! The string commands that read, append and overwrite parts of values.
 //!
 //! A value that becomes long is written into pages piece by piece; it is never put together in one buffer.
+#![expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ use crate::session::queue::Queue;
 
 /// What a RESP connection has agreed on.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what a client may choose, in any combination")]
 pub struct RespSession {
     /// What others may know of it.
     pub record: Arc<ClientRecord>,

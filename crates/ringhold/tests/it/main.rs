@@ -1,5 +1,6 @@
 //! A whole node over real sockets on loopback: what only the edge can get wrong.
 
+mod commands;
 mod http;
 mod resp;
 mod start;
@@ -65,6 +66,42 @@ impl Client {
     fn check(&mut self, request: &str, answer: &str) {
         self.send(request);
         self.expect(answer);
+    }
+
+    /// Reads a line, without its break.
+    #[track_caller]
+    fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).expect("the node answers");
+            line.extend(byte);
+        }
+        String::from_utf8_lossy(&line[..line.len() - 2]).into_owned()
+    }
+
+    /// Reads a bulk string.
+    #[track_caller]
+    fn bulk(&mut self) -> String {
+        let head = self.line();
+        let len: usize = head.strip_prefix('$').expect("a bulk string").parse().expect("a length");
+        let mut bytes = vec![0; len + 2];
+        self.stream.read_exact(&mut bytes).expect("the node answers");
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    }
+
+    /// What `INFO` says.
+    #[track_caller]
+    fn info(&mut self) -> String {
+        self.send("INFO\r\n");
+        self.bulk()
+    }
+
+    /// Asks until `INFO` has `line`.
+    #[track_caller]
+    fn await_info(&mut self, line: &str) {
+        let is_there = (0..100_000).any(|_| self.info().lines().any(|found| found == line));
+        assert!(is_there, "{line}");
     }
 
     /// Reads until the node closes the connection.

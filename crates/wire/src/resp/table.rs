@@ -439,11 +439,7 @@ commands! {
 }
 
 /// The commands whose word 1 is a key, a bit each.
-#[expect(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "evaluated when compiled"
-)]
+#[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
 const KEYED: u128 = {
     let (mut set, mut idx) = (0, 0);
     while idx < COMMANDS.len() {
@@ -477,11 +473,7 @@ impl CommandId {
 const ROWS: usize = 256;
 
 /// A name's row is the first free one from its hash on.
-#[expect(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "evaluated when compiled"
-)]
+#[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
 static NAMES: [(u128, u8); ROWS] = {
     let mut rows = [(0, 0); ROWS];
     let mut idx = 0;

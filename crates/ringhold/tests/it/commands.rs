@@ -1,0 +1,206 @@
+//! What RESP commands do over a connection: transactions, large values, the connections of others.
+
+use std::io::Write;
+
+use ringhold::Node;
+
+use super::{Client, settings, start};
+
+/// A command as an array of bulk strings.
+fn command(words: &[&str]) -> String {
+    let mut text = format!("*{}\r\n", words.len());
+    for word in words {
+        text.extend([&format!("${}\r\n", word.len()), *word, "\r\n"]);
+    }
+    text
+}
+
+#[test]
+fn a_transaction_is_executed_unless_a_watched_key_was_changed() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let mut other = Client::connect(&node.resp()[0]);
+    client.check(
+        "MULTI\r\nSET a 1\r\nINCR a\r\nGET a\r\n",
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n",
+    );
+    other.check("GET a\r\n", "$-1\r\n");
+    client.check("EXEC\r\n", "*3\r\n+OK\r\n:2\r\n$1\r\n2\r\n");
+    // Each change of the other makes the transaction fail: of the value, of the time to live, to absence, to presence.
+    for change in
+        ["SET a 5", "EXPIRE a 100", "PERSIST a", "DEL a", "SET a 1", "FLUSHDB", "RENAME b a"]
+    {
+        other.check("SET b 1\r\n", "+OK\r\n");
+        client.check("WATCH a\r\n", "+OK\r\n");
+        other.send(format!("{change}\r\nPING\r\n"));
+        while other.line() != "+PONG" {}
+        client.check("MULTI\r\nSET a 9\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
+    }
+    client.check("WATCH a\r\n", "+OK\r\n");
+    other.check("GET a\r\nSET c 1\r\n", "$1\r\n1\r\n+OK\r\n");
+    client.check("MULTI\r\nGET a\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n$1\r\n1\r\n");
+    client.check(
+        "MULTI\r\nFOO\r\n",
+        "+OK\r\n-ERR unknown command 'FOO', with args beginning with: \r\n",
+    );
+    client.check(
+        "SET a 7\r\nEXEC\r\nGET a\r\n",
+        "+QUEUED\r\n-EXECABORT Transaction discarded because of previous errors.\r\n$1\r\n1\r\n",
+    );
+    // A client that goes leaves nothing watched.
+    client.check("WATCH a b\r\n", "+OK\r\n");
+    drop(client);
+    other.await_info("total_watched_keys:0");
+    node.stop();
+}
+
+#[test]
+fn a_large_value_is_received_in_pages_and_comes_back_whole() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let value: String = (0..3_000_000_u32).map(|idx| char::from(b'a' + (idx % 23) as u8)).collect();
+    let set = command(&["SET", "k", &value, "EX", "100"]);
+    // In pieces of every kind: the head alone, a byte of the value, the rest, the options apart.
+    let head = set.find("aaa").map_or(40, |_| 40).min(set.len());
+    let (first, rest) = set.split_at(head);
+    let (middle, last) = rest.split_at(rest.len() - 20);
+    for piece in [first, middle, last] {
+        client.send(piece);
+        client.stream.flush().expect("it is sent");
+    }
+    client.expect("+OK\r\n");
+    client.check(&command(&["GET", "k"]), &format!("${}\r\n{value}\r\n", value.len()));
+    client.check(&command(&["TTL", "k"]), ":100\r\n");
+    client.check(&command(&["GETRANGE", "k", "1000000", "1000004"]), &{
+        format!("$5\r\n{}\r\n", &value[1_000_000..1_000_005])
+    });
+    client.check(&command(&["APPEND", "k", "end"]), ":3000003\r\n");
+    client.check(&command(&["SETRANGE", "k", "3000003", "x"]), ":3000004\r\n");
+    client.check(&command(&["GETRANGE", "k", "-5", "-1"]), "$5\r\n");
+    client.expect(format!("{}endx\r\n", &value[value.len() - 1..]));
+    client.check(&command(&["RENAME", "k", "l"]), "+OK\r\n");
+    client.check(&command(&["STRLEN", "l"]), ":3000004\r\n");
+    // A condition that does not hold, and a command that follows in the same bytes.
+    let refused = command(&["SET", "l", &value, "NX"]);
+    client.check(&format!("{refused}{}", command(&["PING"])), "$-1\r\n+PONG\r\n");
+    client.check(&command(&["SETEX", "m", "10", &value]), "+OK\r\n");
+    client.check(&command(&["STRLEN", "m"]), ":3000000\r\n");
+    node.stop();
+}
+
+#[test]
+fn large_values_that_never_end_take_no_more_than_their_share() {
+    let node = start();
+    // Each asks for 8 MiB of the 16 MiB that unfinished values may have, and sends a little of it.
+    let half_sent: Vec<Client> = (0..40)
+        .map(|number| {
+            let mut client = Client::connect(&node.resp()[0]);
+            client.send(format!("*3\r\n$3\r\nSET\r\n$2\r\n{number:02}\r\n$8388608\r\nvvvv"));
+            client
+        })
+        .collect();
+    let mut other = Client::connect(&node.resp()[0]);
+    for _ in 0..100 {
+        other.check("SET k v\r\nGET k\r\n", "+OK\r\n$1\r\nv\r\n");
+    }
+    let info = other.info();
+    let used: u64 = field(&info, "used_memory").parse().expect("a number");
+    assert!(used <= 128 << 20, "{used}");
+    let rss: u64 = field(&info, "used_memory_rss").parse().expect("a number");
+    assert!(rss < 300 << 20, "{rss}");
+    drop(half_sent);
+    node.stop();
+}
+
+fn field<'i>(info: &'i str, name: &str) -> &'i str {
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.expect("the field is there").trim()
+}
+
+#[test]
+fn a_value_without_room_is_refused_and_the_connection_goes_on() {
+    let mut small = settings();
+    small.value_len_max = Some(1 << 20);
+    let node = Node::start(&small).expect("it starts");
+    let mut client = Client::connect(&node.resp()[0]);
+    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", (1 << 20) + 1));
+    assert_eq!(client.rest(), "-ERR Protocol error: invalid bulk length\r\n");
+    let mut web = Client::connect(&node.http()[0]);
+    let body = "v".repeat(1 << 20);
+    web.send(format!(
+        "PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert!(web.answer().0.starts_with("HTTP/1.1 201 "));
+    web.send("GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(web.answer().1.len(), 1 << 20);
+    node.stop();
+}
+
+#[test]
+fn clients_are_listed_paused_and_killed() {
+    let node = start();
+    let mut admin = Client::connect(&node.resp()[0]);
+    let mut other = Client::connect(&node.resp()[0]);
+    other.check("CLIENT SETNAME worker\r\n", "+OK\r\n");
+    other.send("CLIENT ID\r\n");
+    let id = other.line()[1..].to_owned();
+    admin.send(format!("CLIENT LIST ID {id}\r\n"));
+    let list = admin.bulk();
+    assert!(
+        list.contains(&format!("id={id} "))
+            && list.contains("name=worker ")
+            && list.contains("cmd=client")
+    );
+    admin.check("CLIENT PAUSE 60000 WRITE\r\n", "+OK\r\n");
+    other.check("GET k\r\n", "$-1\r\n");
+    other.send("GET k\r\nSET k v\r\nGET k\r\n");
+    other.expect("$-1\r\n");
+    admin.check("GET k\r\nCLIENT UNPAUSE\r\n", "$-1\r\n+OK\r\n");
+    other.expect("+OK\r\n$1\r\nv\r\n");
+    admin.check(&format!("CLIENT KILL ID {id}\r\n"), ":1\r\n");
+    assert_eq!(other.rest(), "");
+    let mut quiet = Client::connect(&node.resp()[0]);
+    quiet.check(
+        "CLIENT REPLY OFF\r\nSET k 1\r\nCLIENT REPLY ON\r\nCLIENT REPLY SKIP\r\nPING\r\nGET k\r\n",
+        "+OK\r\n$1\r\n1\r\n",
+    );
+    quiet.send("CLIENT ID\r\n");
+    let id = quiet.line()[1..].to_owned();
+    quiet.check(&format!("CLIENT KILL ID {id} SKIPME no\r\nPING\r\n"), ":1\r\n");
+    assert_eq!(quiet.rest(), "");
+    node.stop();
+}
+
+#[test]
+fn every_key_is_scanned_while_others_are_written() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    for number in 0..1_000 {
+        client.check(&format!("SET key:{number} v\r\n"), "+OK\r\n");
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut cursor = "0".to_owned();
+    let mut round = 0;
+    loop {
+        client.send(format!("SCAN {cursor} MATCH key:* COUNT 50\r\n"));
+        assert_eq!(client.line(), "*2");
+        cursor = client.bulk();
+        let count: usize = client.line()[1..].parse().expect("a number");
+        seen.extend((0..count).map(|_| client.bulk()));
+        round += 1;
+        client.check(&format!("SET other:{round} v\r\nDEL other:{}\r\n", round - 1), &{
+            format!("+OK\r\n:{}\r\n", i32::from(round > 1))
+        });
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 1_000);
+    client.check("DBSIZE\r\n", ":1001\r\n");
+    client.check(
+        "SELECT 1\r\nDBSIZE\r\nSELECT 0\r\nFLUSHALL\r\nDBSIZE\r\n",
+        "+OK\r\n:0\r\n+OK\r\n+OK\r\n:0\r\n",
+    );
+    node.stop();
+}
