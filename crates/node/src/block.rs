@@ -13,7 +13,7 @@ use crate::cells::Cells;
 use crate::shard_cell::ShardCell;
 
 /// The most requests of a block: enough to overlap the misses, few enough that what was fetched is still there.
-pub(crate) const BLOCK_LEN: usize = 16;
+pub(crate) const BLOCK_LEN: usize = 32;
 
 /// A block of requests, and the read locks of their shards.
 pub(crate) struct Block<'c, C: Cells> {
@@ -85,7 +85,7 @@ impl<'c, C: Cells> Block<'c, C> {
             *lock = found.and_then(|idx| u8::try_from(idx).ok()).unwrap_or(NO_LOCK);
         }
         if count > 1 {
-            for stage in [Shard::prefetch_home, Shard::prefetch_item] {
+            for stage in [Shard::prefetch_directory, Shard::prefetch_home, Shard::prefetch_item] {
                 for (idx, (namespace, at, _)) in keys[..count].iter().enumerate() {
                     if let Some(cell) = self.cell(first + idx) {
                         stage(cell.shard(), *namespace, *at);

@@ -145,7 +145,7 @@ impl Shard {
         if let Some((_, word)) = table.find(at.fragment(), |_| true) {
             let location = word.location();
             let buf = &space.bufs[location.seg()];
-            for line in [0, 64] {
+            for line in [0, 64, 128] {
                 if let Some(byte) = buf.get(location.offset() + line) {
                     prefetch(byte);
                 }
