@@ -1,5 +1,6 @@
-//! The project's own commands: `cargo xtask tidy`, `cargo xtask bench peers`.
+//! The project's own commands: `cargo xtask tidy`, `cargo xtask gen`, `cargo xtask bench peers`.
 
+mod compatibility;
 mod peers;
 mod tidy;
 
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 const USAGE: &str = "usage: cargo xtask tidy
+       cargo xtask gen [--check]
        cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -16,6 +18,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["tidy"] => tidy(),
+        ["gen"] => generate(false),
+        ["gen", "--check"] => generate(true),
         ["bench", "peers", ref flags @ ..] => bench_peers(flags),
         _ => {
             writeln!(std::io::stderr(), "{USAGE}")?;
@@ -35,6 +39,15 @@ fn bench_peers(flags: &[&str]) -> anyhow::Result<ExitCode> {
         }
     }
     peers::run(&tidy::root(), case, rounds, secs)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn generate(is_check: bool) -> anyhow::Result<ExitCode> {
+    let was_right = compatibility::run(&tidy::root(), is_check)?;
+    if is_check && !was_right {
+        writeln!(std::io::stderr(), "{}: run `cargo xtask gen`", compatibility::PATH)?;
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
