@@ -19,7 +19,7 @@ use ringhold_wire::resp::decode::{DecodeError, Decoded, Limits};
 use ringhold_wire::resp::inline::words;
 use ringhold_wire::resp::table::{CommandId, find};
 
-use crate::args::{Args, LargeArg};
+use crate::args::Args;
 use crate::block::Block;
 use crate::cells::{Access, Cells};
 use crate::clients::Pause;
@@ -480,16 +480,14 @@ impl Turn {
                 session.fate = Fate::Close;
             }
             (What::Http { head, body, key }, Speaks::Http(_)) => {
-                let mut large: Option<LargeArg> =
-                    session.incoming.take().map(|incoming| incoming.into_arg());
                 let parts = http::Parts {
                     head: &input[head.clone()],
                     body: &input[body.clone()],
                     at: *key,
+                    large: session.incoming.take().map(|incoming| incoming.into_arg()),
                 };
-                self.counts.add(Counter::Requests, 1);
-                session.fate =
-                    http::request(&parts, large.as_mut(), cells, node, now, &mut self.output);
+                let (counts, out) = (&mut self.counts, &mut self.output);
+                session.fate = http::request(parts, cells, node, now, counts, out);
             }
             (What::HttpRefused(refusal), Speaks::Http(_)) => {
                 session.fate = http::refused(refusal, node, &mut self.output);
@@ -616,7 +614,7 @@ fn begin_incoming<C: Cells>(
                 return None;
             }
             let at = node.hash_seed.key(&request.key);
-            let key = Key { namespace: NamespaceId::DEFAULT, bytes: &request.key, at };
+            let key = Key { namespace: request.namespace, bytes: &request.key, at };
             let mut incoming = if http::may_send(&request, node) {
                 Incoming::begin(cells, key, 0, request.body_len, now)
             } else {

@@ -1,11 +1,12 @@
 //! Execution of HTTP requests on keys.
 
+mod verbs;
+
 use ringhold_store::entry::{
     Decision, EntryRef, KIND_BYTES, Lookup, Outcome, Put, UpdateError, Value, ValueRef,
 };
 use ringhold_store::hash::KeyHash;
 use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
-use ringhold_types::id::NamespaceId;
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Decoder, Method, Refusal, Request};
 use ringhold_wire::http::encode::{Comparison, Head, names_version, problem};
@@ -16,9 +17,10 @@ use crate::output::Output;
 use crate::session::Fate;
 use crate::shard_cell::Key;
 use crate::state::NodeState;
+use crate::stats::{Counter, Counts};
 
 /// The bytes of one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Parts<'a> {
     /// Its head.
     pub head: &'a [u8],
@@ -26,6 +28,8 @@ pub struct Parts<'a> {
     pub body: &'a [u8],
     /// Slot and hash of its key.
     pub at: KeyHash,
+    /// The body that was received into the store's pages, if it was.
+    pub large: Option<LargeArg>,
 }
 
 /// A body over the limit of values: the connection closes, since the body is not read.
@@ -42,30 +46,44 @@ pub fn too_large() -> Refusal {
 
 /// Executes one request; what becomes of its connection.
 pub fn request<C: Cells>(
-    parts: &Parts<'_>,
-    large: Option<&mut LargeArg>,
+    mut parts: Parts<'_>,
     cells: &C,
     node: &NodeState,
     now: Now,
+    counts: &mut Counts,
     out: &mut Output,
 ) -> Fate {
+    counts.add(Counter::Requests, 1);
     let request = match Decoder::new().decode(parts.head) {
         Ok(Some(request)) => request,
         Ok(None) => return Fate::Close,
         Err(refusal) => return refused(&refusal, node, out),
     };
     let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
-    let mut answer = Answer { node, fate, out };
+    let mut answer = Answer { node, fate, out, is_hit: None };
     if let Some(refusal) = denied(&request, node) {
         answer.problem(&refusal);
         return fate;
     }
-    let key = Key { namespace: NamespaceId::DEFAULT, bytes: &request.key, at: parts.at };
+    let key = Key { namespace: request.namespace, bytes: &request.key, at: parts.at };
     let mut access = Access::each(cells);
     match request.method {
         Method::Get | Method::Head => read(&request, key, &access, now, &mut answer),
-        Method::Put => put(&request, key, (parts.body, large), &mut access, now, &mut answer),
+        Method::Put => {
+            let body = (parts.body, parts.large.as_mut());
+            put(&request, key, body, &mut access, now, &mut answer);
+        }
         Method::Delete => delete(&request, key, &mut access, now, &mut answer),
+        Method::Incr => verbs::incr(&request, key, &mut access, now, &mut answer),
+        Method::Touch => verbs::touch(&request, key, &mut access, now, &mut answer),
+        Method::Append | Method::Prepend => {
+            verbs::join(&request, key, parts.body, &mut access, now, &mut answer);
+        }
+    }
+    match answer.is_hit {
+        Some(true) => counts.add(Counter::Hits, 1),
+        Some(false) => counts.add(Counter::Misses, 1),
+        None => {}
     }
     fate
 }
@@ -73,7 +91,7 @@ pub fn request<C: Cells>(
 /// Answers a request that could not be decoded.
 pub fn refused(refusal: &Refusal, node: &NodeState, out: &mut Output) -> Fate {
     let fate = if refusal.used.is_some() { Fate::Open } else { Fate::Close };
-    Answer { node, fate, out }.problem(refusal);
+    Answer { node, fate, out, is_hit: None }.problem(refusal);
     fate
 }
 
@@ -125,10 +143,48 @@ fn is_our_name(host: &[u8], node: &NodeState) -> bool {
         || node.server_names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
+/// What a cache in front may make of an entry (RFC 9111, RFC 5861), and where it came from (RFC 9211).
+#[derive(Clone, Copy, Debug)]
+struct Freshness {
+    /// Whole seconds until it is stale, or dead; negative: since it is stale. `None`: it has no end.
+    ttl_s: Option<i64>,
+    /// Whole seconds that it can be read as stale.
+    stale_for_s: Option<u64>,
+}
+
+impl Freshness {
+    fn of(deadlines: Deadlines, now: Now) -> Self {
+        let end = deadlines.soft.or(deadlines.hard);
+        let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
+        let ttl_s = end
+            .map(|end| (signed(end.as_millis()) - signed(now.unix().as_millis())).div_euclid(1000));
+        let stale_for_s = deadlines
+            .soft
+            .zip(deadlines.hard)
+            .map(|(soft, hard)| hard.remaining(soft.max(now.unix())).as_secs());
+        Self { ttl_s, stale_for_s }
+    }
+
+    fn fields(self, head: &mut Head<'_>) {
+        let Some(ttl_s) = self.ttl_s else {
+            head.field("cache-status", b"ringhold; hit");
+            return;
+        };
+        let mut control = format!("max-age={}", ttl_s.max(0));
+        if let Some(stale_for_s) = self.stale_for_s {
+            control.extend([", stale-while-revalidate=", &stale_for_s.to_string()]);
+        }
+        head.field("cache-control", control.as_bytes());
+        head.field("cache-status", format!("ringhold; hit; ttl={ttl_s}").as_bytes());
+    }
+}
+
 struct Answer<'a> {
     node: &'a NodeState,
     fate: Fate,
     out: &'a mut Output,
+    /// Whether a read found the key.
+    is_hit: Option<bool>,
 }
 
 impl Answer<'_> {
@@ -198,17 +254,12 @@ impl Answer<'_> {
 
     fn value(&mut self, entry: &EntryRef<'_>, now: Now, is_head: bool) {
         let value = entry.value();
-        let ttl = entry.deadlines().hard.map(|hard| hard.remaining(now.unix()).as_secs());
+        let freshness = Freshness::of(entry.deadlines(), now);
         let mut head = self.head(200);
         head.number("content-length", wide(value.len()));
         head.field("content-type", b"application/octet-stream");
         head.etag(entry.version().0);
-        if let Some(ttl) = ttl {
-            head.field("cache-control", format!("max-age={ttl}").as_bytes());
-            head.field("cache-status", format!("ringhold; hit; ttl={ttl}").as_bytes());
-        } else {
-            head.field("cache-status", b"ringhold; hit");
-        }
+        freshness.fields(&mut head);
         head.field("x-content-type-options", b"nosniff");
         head.field("content-security-policy", b"sandbox");
         head.end();
@@ -221,8 +272,11 @@ impl Answer<'_> {
         }
     }
 
-    fn not_modified(&mut self, Version(version): Version) {
-        self.head(304).etag(version).field("cache-status", b"ringhold; hit").end();
+    fn not_modified(&mut self, entry: &EntryRef<'_>, now: Now) {
+        let freshness = Freshness::of(entry.deadlines(), now);
+        let mut head = self.head(304);
+        freshness.fields(head.etag(entry.version().0));
+        head.end();
     }
 
     fn missing(&mut self, is_head: bool) {
@@ -247,24 +301,27 @@ fn read<C: Cells>(
     let is_head = request.method == Method::Head;
     let is_expired = access.read(key.at.slot, |cell| match cell.lookup(key, now) {
         Lookup::Hit(entry) => {
+            answer.is_hit = Some(true);
             let version = entry.version();
             let holds = |list, comparison| names_version(list, version.0, comparison);
             if !request.if_match.is_none_or(|list| holds(list, Comparison::Strong)) {
                 answer.precondition_failed(Some(version));
             } else if request.if_none_match.is_some_and(|list| holds(list, Comparison::Weak)) {
-                answer.not_modified(version);
+                answer.not_modified(&entry, now);
             } else {
                 answer.value(&entry, now, is_head);
             }
             false
         }
         Lookup::Miss => {
+            answer.is_hit = Some(false);
             answer.missing(is_head);
             false
         }
         Lookup::Expired => true,
     });
     if is_expired {
+        answer.is_hit = Some(false);
         access.cells().write(access.cells().shard_of(key.at.slot)).reap(key, now);
         answer.missing(is_head);
     }
@@ -290,9 +347,15 @@ fn put<C: Cells>(
     if let Some(error) = large.as_ref().and_then(|large| large.refusal) {
         return answer.failed(error);
     }
-    let hard = match request.ttl {
-        Some(ttl) => Some(now.unix().after(ttl)),
-        None => answer.node.default_deadline(key.namespace, now),
+    let deadlines = match (request.ttl, request.stale_for) {
+        (Some(ttl), None) => Deadlines { hard: Some(now.unix().after(ttl)), soft: None },
+        (Some(ttl), Some(stale_for)) => {
+            let soft = now.unix().after(ttl);
+            Deadlines { hard: Some(soft.after(stale_for)), soft: Some(soft) }
+        }
+        (None, _) => {
+            Deadlines { hard: answer.node.default_deadline(key.namespace, now), soft: None }
+        }
     };
     let mut before = None;
     let outcome = access.write(key.at.slot, |cell, cells| {
@@ -306,7 +369,7 @@ fn put<C: Cells>(
                 Decision::Put(Put {
                     value: pages.map_or(Value::Bytes(body), Value::Large),
                     kind: KIND_BYTES,
-                    deadlines: Deadlines { hard, soft: None },
+                    deadlines,
                     client_flags: 0,
                     content_type: ContentTypeId::NONE,
                 })

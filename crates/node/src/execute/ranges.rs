@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use ringhold_store::entry::{Lookup, UpdateError, Value, ValueRef};
+use ringhold_store::entry::{Lookup, Outcome, UpdateError, Value, ValueRef};
 use ringhold_store::large::{Large, LargeWriter};
-use ringhold_types::entry::Deadlines;
+use ringhold_types::entry::{Deadlines, Version};
+use ringhold_types::time::{Now, UnixTime};
 
 use super::options::Lifetime;
 use super::strings::put;
 use super::{Call, Done, Failure};
-use crate::cells::{Cells, with_room};
+use crate::cells::{Access, Cells, with_room};
 use crate::number;
 use crate::shard_cell::{Key, ShardCell};
 use crate::stats::Counter;
-use ringhold_types::time::Now;
 
 /// Up to this length, in bytes, a new value is put together in a buffer.
 const BUFFERED_LEN_MAX: usize = 16 * 1024;
@@ -111,7 +111,7 @@ const TOO_LONG: Failure = Failure::text("ERR string exceeds maximum allowed size
 
 /// A piece of a new value.
 #[derive(Clone, Copy, Debug)]
-enum Part<'a> {
+pub(super) enum Part<'a> {
     /// Bytes of the old value, from here to there.
     Old(usize, usize),
     New(&'a [u8]),
@@ -167,33 +167,53 @@ fn compose<'p, C: Cells>(
 ) -> Result<usize, Failure> {
     let (key, now) = (call.key(1), call.now);
     let default = call.node.default_deadline(key.namespace, now);
-    let len_max = call.node.geometry.value_len_max;
-    let mut is_too_long = false;
     let mut new_len = 0;
-    call.access.write(key.at.slot, |cell, cells| {
+    let parts = |old: usize, _: Option<Version>| {
+        let parts = parts(old);
+        new_len = parts.iter().map(Part::len).sum();
+        Some(parts)
+    };
+    match rewrite(call.access, key, now, default, parts) {
+        Ok(_) => Ok(new_len),
+        Err(UpdateError::TooLarge { .. }) => Err(TOO_LONG),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Replaces the value of `key` by the parts that `parts` names for the length and the version of the old one; none:
+/// nothing is done. Its time to live stays, that of a new one ends at `default`.
+///
+/// # Errors
+///
+/// [`UpdateError`]; what was there stays.
+pub(super) fn rewrite<'p, C: Cells>(
+    access: &mut Access<'_, C>,
+    key: Key<'_>,
+    now: Now,
+    default: Option<UnixTime>,
+    mut parts: impl FnMut(usize, Option<Version>) -> Option<Vec<Part<'p>>>,
+) -> Result<Outcome, UpdateError> {
+    access.write(key.at.slot, |cell, cells| {
         with_room(cells, cell, now, |cell| {
+            let mut version = None;
             let (old, deadlines) = match cell.peek(key, now) {
-                Lookup::Hit(entry) => (
-                    match entry.value() {
+                Lookup::Hit(entry) => {
+                    version = Some(entry.version());
+                    let value = match entry.value() {
                         ValueRef::Bytes(bytes) => Old::Bytes(bytes.to_vec()),
                         ValueRef::Large(large) => Old::Large(Arc::clone(large)),
-                    },
-                    entry.deadlines(),
-                ),
+                    };
+                    (value, entry.deadlines())
+                }
                 Lookup::Miss | Lookup::Expired => {
                     (Old::Bytes(Vec::new()), Lifetime::Default.deadlines(None, default))
                 }
             };
-            let parts = parts(old.len());
-            new_len = parts.iter().map(Part::len).sum();
-            is_too_long = new_len > len_max;
-            if is_too_long {
-                return Ok(());
-            }
-            write_parts(cell, key, now, (&old, &parts, new_len), deadlines)
+            let Some(parts) = parts(old.len(), version) else { return Ok(Outcome::Kept) };
+            let len = parts.iter().map(Part::len).sum();
+            write_parts(cell, key, now, (&old, &parts, len), deadlines)
         })
-    })?;
-    if is_too_long { Err(TOO_LONG) } else { Ok(new_len) }
+    })
 }
 
 fn write_parts(
@@ -202,17 +222,17 @@ fn write_parts(
     now: Now,
     (old, parts, len): (&Old, &[Part<'_>], usize),
     deadlines: Deadlines,
-) -> Result<(), UpdateError> {
+) -> Result<Outcome, UpdateError> {
     if len <= BUFFERED_LEN_MAX {
         let mut bytes = Vec::with_capacity(len);
         each_piece(old, parts, |piece| bytes.extend_from_slice(piece));
-        return cell.update(key, now, |_| put(Value::Bytes(&bytes), deadlines)).map(|_| ());
+        return cell.update(key, now, |_| put(Value::Bytes(&bytes), deadlines));
     }
     let mut writer: Option<LargeWriter> = Some(cell.begin_large(key.namespace, len, now)?);
     if let Some(writer) = &mut writer {
         each_piece(old, parts, |piece| writer.write(piece));
     }
-    cell.update(key, now, |_| put(Value::Large(&mut writer), deadlines)).map(|_| ())
+    cell.update(key, now, |_| put(Value::Large(&mut writer), deadlines))
 }
 
 fn each_piece(old: &Old, parts: &[Part<'_>], mut take: impl FnMut(&[u8])) {

@@ -50,7 +50,8 @@ fn keys_are_set_read_and_deleted() {
     assert_eq!(ask(&mut client, "DELETE /v1/keys/a%2Fb", "", "").0, 204);
     assert_eq!(ask(&mut client, "DELETE /v1/keys/a%2Fb?strict=true", "", "").0, 404);
     assert_eq!(ask(&mut client, "GET /nothing", "", "").0, 404);
-    assert_eq!(ask(&mut client, "POST /v1/keys/k", "", "").0, 405);
+    assert_eq!(ask(&mut client, "POST /v1/keys/k", "", "").0, 404);
+    assert_eq!(ask(&mut client, "PATCH /v1/keys/k", "", "").0, 405);
     node.stop();
 }
 
@@ -140,4 +141,78 @@ fn a_smuggled_request_is_refused_and_the_connection_closed() {
 fn assert_gone(node: &Node, key: &str) {
     let mut client = Client::connect(&node.resp()[0]);
     client.check(&format!("EXISTS {key}\r\n"), ":0\r\n");
+}
+
+#[test]
+fn a_post_counts_touches_and_appends() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let mut check = |line: &str, body: &str, status: u16, answer: &str| {
+        let (got, text, head) = ask(&mut client, line, "", body);
+        assert_eq!(got, status, "{line}: {text}");
+        if status < 300 {
+            assert_eq!(text, answer, "{line}");
+        } else {
+            assert!(text.contains(&format!("\"code\":\"{answer}\"")), "{line}: {text}");
+        }
+        head
+    };
+    check("POST /v1/keys/n:incr", "", 200, "1");
+    check("POST /v1/keys/n:incr?by=41", "", 200, "42");
+    check("POST /v1/keys/m:incr?by=-2&initial=10&ttl=100s", "", 200, "8");
+    let head = check("GET /v1/keys/m", "", 200, "8");
+    assert!(head.contains("cache-status: ringhold; hit; ttl="), "{head}");
+    check("POST /v1/keys/m:incr?by=9223372036854775807", "", 409, "overflow");
+    check("PUT /v1/keys/t", "text", 201, "");
+    check("POST /v1/keys/t:incr", "", 409, "not-an-integer");
+    check("POST /v1/keys/t:append", " end", 204, "");
+    check("POST /v1/keys/t:prepend", "begin ", 204, "");
+    check("GET /v1/keys/t", "", 200, "begin text end");
+    check("POST /v1/keys/new:append", "made", 204, "");
+    check("GET /v1/keys/new", "", 200, "made");
+    check("POST /v1/keys/t:touch?ttl=50s", "", 204, "");
+    let head = check("GET /v1/keys/t", "", 200, "begin text end");
+    assert!(head.contains("max-age=49") || head.contains("max-age=50"), "{head}");
+    check("POST /v1/keys/none:touch?ttl=50s", "", 404, "no-such-key");
+    for (line, status, code) in [
+        ("POST /v1/keys/t:touch", 400, "missing-ttl"),
+        ("POST /v1/keys/t:fly", 404, "no-such-verb"),
+        ("POST /v1/keys/t:incr?by=x", 400, "bad-integer"),
+        ("POST /v1/keys/t:incr?by=1&by=2", 400, "duplicate-parameter"),
+        ("GET /v1/keys/t?ttl=5s", 400, "unknown-parameter"),
+        ("PUT /v1/keys/t?stale_for=5s", 400, "missing-ttl"),
+        ("PUT /v1/keys/t?ttl=0s", 400, "bad-ttl"),
+        ("PUT /v1/keys/t?ttl=abc", 400, "bad-ttl"),
+        ("PUT /v1/keys/", 400, "empty-key"),
+        ("PUT /v1/keys/%zz", 400, "bad-percent-encoding"),
+        ("GET /v1/ns/none/keys/t", 404, "no-such-namespace"),
+    ] {
+        check(line, "", status, code);
+    }
+    // The colon belongs to the key everywhere but behind the last one of a POST.
+    check("PUT /v1/keys/x:touch", "colon", 201, "");
+    check("GET /v1/keys/x%3Atouch", "", 200, "colon");
+    check("POST /v1/keys/x:touch:append", "!", 204, "");
+    check("GET /v1/keys/x:touch", "", 200, "colon!");
+    // Databases of RESP are namespaces.
+    check("PUT /v1/ns/db3/keys/k", "three", 201, "");
+    check("GET /v1/keys/k", "", 404, "no-such-key");
+    let mut resp = Client::connect(&node.resp()[0]);
+    resp.check("SELECT 3\r\nGET k\r\n", "+OK\r\n$5\r\nthree\r\n");
+    node.stop();
+}
+
+#[test]
+fn an_entry_is_stale_before_it_is_gone() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "PUT /v1/keys/k?ttl=1ms&stale_for=60s", "", "v").0, 201);
+    let is_stale = (0..100_000).any(|_| {
+        let (status, body, head) = ask(&mut client, "GET /v1/keys/k", "", "");
+        assert_eq!((status, body.as_str()), (200, "v"));
+        head.contains("cache-status: ringhold; hit; ttl=-")
+            && head.contains("max-age=0, stale-while-revalidate=")
+    });
+    assert!(is_stale);
+    node.stop();
 }

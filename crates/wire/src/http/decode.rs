@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use ringhold_types::limits::KEY_LEN_MAX;
+use ringhold_types::id::NamespaceId;
+use ringhold_types::limits::{DATABASES, KEY_LEN_MAX};
 
 /// The longest request line, in bytes: a key of the greatest length, each byte percent-encoded, and the rest.
 pub const REQUEST_LINE_LEN_MAX: usize = 3 * KEY_LEN_MAX + 1024;
@@ -22,6 +23,11 @@ pub const FIELDS_MAX: usize = 64;
 pub const TTL_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 const KEYS_PATH: &str = "/v1/keys/";
+const NAMESPACES_PATH: &str = "/v1/ns/";
+/// What follows a namespace's name.
+const NAMESPACE_KEYS: &str = "/keys/";
+/// What a key answers to, for 405.
+const ALLOWED: &str = "GET, HEAD, PUT, DELETE, POST";
 
 /// What a client wants done with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +40,14 @@ pub enum Method {
     Put,
     /// Delete it.
     Delete,
+    /// `POST …:incr`: add to a counter.
+    Incr,
+    /// `POST …:touch`: give it a new time to live.
+    Touch,
+    /// `POST …:append`: add the body at its end.
+    Append,
+    /// `POST …:prepend`: add the body at its beginning.
+    Prepend,
 }
 
 /// One request on a key, its body not included.
@@ -42,10 +56,18 @@ pub enum Method {
 pub struct Request<'a> {
     /// What is to be done.
     pub method: Method,
+    /// The namespace of the key.
+    pub namespace: NamespaceId,
     /// The key, decoded; 1 to [`KEY_LEN_MAX`] bytes.
     pub key: Cow<'a, [u8]>,
     /// `ttl=`, or the field `Ringhold-TTL`.
     pub ttl: Option<Duration>,
+    /// `stale_for=`: how long the entry can be read as stale after its time to live.
+    pub stale_for: Option<Duration>,
+    /// `by=`: what is added to a counter.
+    pub by: i64,
+    /// `initial=`: what a counter that is missing begins at.
+    pub initial: i64,
     /// Whether deleting a missing key is an error (`strict=true`).
     pub is_strict: bool,
     /// `If-Match`, as it was sent.
@@ -172,8 +194,12 @@ fn request<'a>(head: &httparse::Request<'_, 'a>, head_len: usize) -> Result<Requ
     }
     let mut request = Request {
         method: Method::Get,
+        namespace: NamespaceId::DEFAULT,
         key: Cow::Borrowed(&[]),
         ttl: None,
+        stale_for: None,
+        by: 1,
+        initial: 0,
         is_strict: false,
         if_match: None,
         if_none_match: None,
@@ -271,20 +297,23 @@ fn target_of<'a>(
     request: &mut Request<'a>,
 ) -> Result<(), Refusal> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let key = path.strip_prefix(KEYS_PATH).filter(|key| !key.contains('/'));
-    let key = key.ok_or(refusal(
-        404,
-        "no-such-route",
-        "keys are at /v1/keys/{key}, with / in a key as %2F",
-    ))?;
-    request.method = match head.method.unwrap_or_default() {
+    let mut key = route(path, request)?;
+    let method = head.method.unwrap_or_default();
+    request.method = match method {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
         "PUT" => Method::Put,
         "DELETE" => Method::Delete,
+        "POST" => {
+            // Only a POST has a verb: a key may end in ":touch", and a colon of the key before a verb needs no escape.
+            let (before, verb) = key.rsplit_once(':').unwrap_or((key, ""));
+            key = before;
+            verb_of(verb)?
+        }
         _ => {
-            let refused = refusal(405, "method-not-allowed", "keys know GET, HEAD, PUT and DELETE");
-            return Err(Refusal { allow: Some("GET, HEAD, PUT, DELETE"), ..refused });
+            let detail = "keys know GET, HEAD, PUT, DELETE, and POST with a verb behind a colon";
+            let refused = refusal(405, "method-not-allowed", detail);
+            return Err(Refusal { allow: Some(ALLOWED), ..refused });
         }
     };
     request.key = percent_decoded(key.as_bytes()).ok_or(refusal(
@@ -297,20 +326,122 @@ fn target_of<'a>(
         1..=KEY_LEN_MAX => {}
         _ => return Err(refusal(413, "key-too-long", "a key has at most 65535 bytes")),
     }
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=').unwrap_or((pair, "")) {
-            ("ttl", text) => request.ttl = Some(ttl_of(text.as_bytes())?),
-            ("strict", "true") => request.is_strict = true,
-            ("strict", "false") => request.is_strict = false,
-            _ => {
-                return Err(refusal(400, "unknown-parameter", "keys know ttl=30s and strict=true"));
-            }
-        }
-    }
+    parameters(query, request)?;
     if let (None, Some(text)) = (request.ttl, ttl_field) {
         request.ttl = Some(ttl_of(text)?);
     }
+    match (request.method, request.ttl, request.stale_for) {
+        (Method::Touch, None, _) => {
+            Err(refusal(400, "missing-ttl", "say the new time to live as ttl=30s"))
+        }
+        (_, None, Some(_)) => {
+            Err(refusal(400, "missing-ttl", "stale_for= needs a ttl= to begin after"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The key of a path, still encoded; notes its namespace.
+fn route<'p>(path: &'p str, request: &mut Request<'_>) -> Result<&'p str, Refusal> {
+    let found = match path.strip_prefix(KEYS_PATH) {
+        Some(key) => Some(key),
+        None => match path.strip_prefix(NAMESPACES_PATH).and_then(|p| p.split_once(NAMESPACE_KEYS))
+        {
+            Some((name, key)) => {
+                request.namespace = database(name).ok_or(refusal(
+                    404,
+                    "no-such-namespace",
+                    "no namespace has this name; there are default and db1 to db15",
+                ))?;
+                Some(key)
+            }
+            None => None,
+        },
+    };
+    found.filter(|key| !key.contains('/')).ok_or(refusal(
+        404,
+        "no-such-route",
+        "keys are at /v1/keys/{key}, with / in a key as %2F",
+    ))
+}
+
+/// The namespace of this name among those that are always there.
+fn database(name: &str) -> Option<NamespaceId> {
+    if name == "default" {
+        return Some(NamespaceId::DEFAULT);
+    }
+    let digits = name.strip_prefix("db").filter(|digits| !digits.starts_with('0'))?;
+    let number = decimal(digits.as_bytes()).and_then(|number| u16::try_from(number).ok())?;
+    (1..DATABASES).contains(&number).then_some(NamespaceId(number))
+}
+
+fn verb_of(verb: &str) -> Result<Method, Refusal> {
+    match verb {
+        "incr" => Ok(Method::Incr),
+        "touch" => Ok(Method::Touch),
+        "append" => Ok(Method::Append),
+        "prepend" => Ok(Method::Prepend),
+        _ => Err(refusal(
+            404,
+            "no-such-verb",
+            "POST to a key ends in :incr, :touch, :append or :prepend",
+        )),
+    }
+}
+
+/// Reads the query; each parameter at most once, and only where it means something.
+fn parameters(query: &str, request: &mut Request<'_>) -> Result<(), Refusal> {
+    let method = request.method;
+    let is_new = matches!(method, Method::Put | Method::Incr | Method::Touch);
+    let mut seen = 0u8;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let bit = match name {
+            "ttl" if is_new => {
+                request.ttl = Some(ttl_of(value.as_bytes())?);
+                1
+            }
+            "stale_for" if method == Method::Put => {
+                request.stale_for = Some(ttl_of(value.as_bytes())?);
+                2
+            }
+            "by" if method == Method::Incr => {
+                request.by = integer(value)?;
+                4
+            }
+            "initial" if method == Method::Incr => {
+                request.initial = integer(value)?;
+                8
+            }
+            "strict" if method == Method::Delete && matches!(value, "true" | "false") => {
+                request.is_strict = value == "true";
+                16
+            }
+            _ => return Err(refusal(400, "unknown-parameter", known_parameters(method))),
+        };
+        if seen & bit != 0 {
+            return Err(refusal(400, "duplicate-parameter", "give each parameter once"));
+        }
+        seen |= bit;
+    }
     Ok(())
+}
+
+const fn known_parameters(method: Method) -> &'static str {
+    match method {
+        Method::Put => "PUT knows ttl=30s and stale_for=30s",
+        Method::Delete => "DELETE knows strict=true",
+        Method::Incr => ":incr knows by=1, initial=0 and ttl=30s",
+        Method::Touch => ":touch knows ttl=30s",
+        Method::Get | Method::Head | Method::Append | Method::Prepend => {
+            "this request knows no parameters"
+        }
+    }
+}
+
+fn integer(text: &str) -> Result<i64, Refusal> {
+    text.parse()
+        .map_err(|_| refusal(400, "bad-integer", "by= and initial= are signed 64-bit integers"))
 }
 
 fn ttl_of(text: &[u8]) -> Result<Duration, Refusal> {
