@@ -21,6 +21,8 @@ use crate::session::resp::RespSession;
 pub enum Fate {
     /// It stays.
     Open,
+    /// It is served by the control plane from its first unexecuted byte on.
+    HandOver,
     /// It is closed: the client asked for it, or sent what cannot be understood.
     Close,
 }
@@ -109,6 +111,12 @@ impl Session {
     #[must_use]
     pub fn held_len(&self) -> usize {
         self.leftover.capacity()
+    }
+
+    /// Takes the bytes that were received and belong to no executed request.
+    #[must_use]
+    pub fn take_leftover(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.leftover)
     }
 
     /// The record of a RESP client.

@@ -1,7 +1,7 @@
 //! What all sessions of a node share and none of them changes, beside a few settings and gauges.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use ringhold_store::budget::{Budget, Geometry};
 use ringhold_store::hash::HashSeed;
@@ -77,6 +77,8 @@ pub struct Process {
     pub machine_bytes: AtomicU64,
     /// The process's number.
     pub id: AtomicU64,
+    /// Whether the node has begun to stop.
+    pub is_draining: AtomicBool,
 }
 
 /// A set of commands.

@@ -110,6 +110,8 @@ enum What {
         key: KeyHash,
     },
     HttpRefused(Refusal),
+    /// From here on the connection is the control plane's.
+    HandOver,
     /// The client waits for leave to send the body.
     HttpContinue,
 }
@@ -120,7 +122,9 @@ impl Request {
         match &self.what {
             What::Resp { key, namespace, .. } => key.map(|at| (*namespace, at)),
             What::Http { key, .. } => Some((NamespaceId::DEFAULT, *key)),
-            What::RespBroken(_) | What::HttpRefused(_) | What::HttpContinue => None,
+            What::RespBroken(_) | What::HttpRefused(_) | What::HandOver | What::HttpContinue => {
+                None
+            }
         }
     }
 }
@@ -285,6 +289,12 @@ impl Turn {
                 }
                 if session.fate != Fate::Open {
                     consumed = read.bytes.end;
+                    break;
+                }
+                if matches!(self.requests[idx].what, What::HandOver) {
+                    session.fate = Fate::HandOver;
+                    let rest = self.requests[idx].start..read.bytes.end;
+                    session.leftover = self.input[rest].to_vec();
                     break;
                 }
                 if self.output.bytes.len() - from.0 > ANSWER_LEN_MAX {
@@ -496,7 +506,11 @@ impl Turn {
                 self.output.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
             (What::Resp { .. } | What::RespBroken(_), Speaks::Http(_))
-            | (What::Http { .. } | What::HttpRefused(_) | What::HttpContinue, Speaks::Resp(_)) => {
+            | (
+                What::Http { .. } | What::HttpRefused(_) | What::HttpContinue | What::HandOver,
+                Speaks::Resp(_),
+            )
+            | (What::HandOver, Speaks::Http(_)) => {
                 unreachable!("a session's requests are of its protocol")
             }
         }
@@ -662,6 +676,10 @@ fn decode_http(
                 let key = node.hash_seed.key(&request.key);
                 turn.requests
                     .push(Request { start: head.start, what: What::Http { head, body, key } });
+            }
+            Err(refusal) if refusal.is_for_control => {
+                turn.requests.push(Request { start: at, what: What::HandOver });
+                return end;
             }
             Err(refusal) => {
                 let next = refusal.used.map(|used| at + used);

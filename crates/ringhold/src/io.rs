@@ -1,6 +1,6 @@
 //! The sockets: listeners and workers.
 
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod listen;
 pub(crate) mod mailbox;
 mod socket;

@@ -4,6 +4,7 @@
 //! It knows nothing of the command line.
 
 mod clock;
+mod control;
 mod io;
 mod node;
 mod process;

@@ -18,6 +18,7 @@ use ringhold_store::budget::{Budget, ConfigError, EngineConfig, Geometry};
 use ringhold_store::hash::HashSeed;
 
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::io::listen::{Bound, ListenError, Listener, bind};
 use crate::io::mailbox::{Mail, Mailbox};
 use crate::io::worker_loop::{Speaks, Worker};
@@ -36,6 +37,8 @@ pub struct Node {
     resp: Vec<ListenAddress>,
     mailboxes: Vec<Arc<Mailbox>>,
     workers: Vec<JoinHandle<()>>,
+    control: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
 }
 
 /// Why a node did not start. Nothing of it is left running.
@@ -146,6 +149,8 @@ impl Node {
             resp: addresses(&resp),
             mailboxes: Vec::new(),
             workers: Vec::new(),
+            control: None,
+            shared: Arc::clone(shared),
         };
         let mut listeners: Vec<Vec<(Listener, Speaks)>> =
             (0..shared.workers).map(|_| Vec::new()).collect();
@@ -156,11 +161,13 @@ impl Node {
                 }
             }
         }
+        let (control, thread) = Control::start(Arc::clone(shared))?;
+        node.control = Some(thread);
         for (idx, listeners) in listeners.into_iter().enumerate() {
             let poll = Poll::new()?;
             let mailbox = Arc::new(Mailbox::new(&poll)?);
-            let worker =
-                Worker::new(idx, poll, listeners, Arc::clone(&mailbox), Arc::clone(shared))?;
+            let doors = (Arc::clone(&mailbox), control.clone());
+            let worker = Worker::new(idx, poll, listeners, doors, Arc::clone(shared))?;
             let thread = std::thread::Builder::new().name(format!("worker-{idx}"));
             node.workers.push(thread.spawn(move || worker.run())?);
             node.mailboxes.push(mailbox);
@@ -191,10 +198,14 @@ impl Node {
         for worker in self.workers.drain(..) {
             assert!(worker.join().is_ok(), "workers do not panic");
         }
+        if let Some(control) = self.control.take() {
+            assert!(control.join().is_ok(), "the control plane does not panic");
+        }
     }
 
     /// Begins to stop, without waiting.
     pub fn drain(&self) {
+        self.shared.node.process.is_draining.store(true, Ordering::Relaxed);
         for mailbox in &self.mailboxes {
             // A full mailbox has a Drain in it: no other letter exists.
             let _is_taken = mailbox.put(Mail::Drain);
@@ -204,7 +215,7 @@ impl Node {
     /// Whether every worker has ended.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.workers.iter().all(JoinHandle::is_finished)
+        self.workers.iter().chain(&self.control).all(JoinHandle::is_finished)
     }
 }
 

@@ -41,6 +41,7 @@ pub fn too_large() -> Refusal {
         detail: "the value is over this node's limit (--max-value)",
         allow: None,
         used: None,
+        is_for_control: false,
     }
 }
 
@@ -104,20 +105,33 @@ pub fn may_send(request: &Request<'_>, node: &NodeState) -> bool {
 
 /// Why a request may not be served to whom sent it, if so.
 fn denied(request: &Request<'_>, node: &NodeState) -> Option<Refusal> {
-    let deny =
-        |status, code, detail| Some(Refusal { status, code, detail, allow: None, used: Some(0) });
-    if !request.host.is_none_or(|host| is_our_name(host, node)) {
+    refusal_of_access(request.host, request.origin, request.authorization, node)
+}
+
+/// Why a request with these fields may not be served, if so: a name that is not this node's, a page of another site, a
+/// missing or wrong password.
+#[must_use]
+pub fn refusal_of_access(
+    host: Option<&[u8]>,
+    origin: Option<&[u8]>,
+    authorization: Option<&[u8]>,
+    node: &NodeState,
+) -> Option<Refusal> {
+    let deny = |status, code, detail| {
+        Some(Refusal { status, code, detail, allow: None, used: Some(0), is_for_control: false })
+    };
+    if !host.is_none_or(|host| is_our_name(host, node)) {
         return deny(
             403,
             "foreign-host",
             "address this node by an IP address, localhost or a configured name",
         );
     }
-    if request.origin.is_some() {
+    if origin.is_some() {
         return deny(403, "foreign-origin", "pages of other sites may not use this node");
     }
     if node.passwords.are_required() {
-        let token = request.authorization.and_then(|field| field.split_at_checked(7));
+        let token = authorization.and_then(|field| field.split_at_checked(7));
         let is_right = token.is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case(b"bearer ") && node.passwords.accept(token.trim_ascii())
         });
@@ -217,7 +231,14 @@ impl Answer<'_> {
     }
 
     fn simple_problem(&mut self, status: u16, code: &'static str, detail: &'static str) {
-        self.problem(&Refusal { status, code, detail, allow: None, used: Some(0) });
+        self.problem(&Refusal {
+            status,
+            code,
+            detail,
+            allow: None,
+            used: Some(0),
+            is_for_control: false,
+        });
     }
 
     fn failed(&mut self, error: UpdateError) {

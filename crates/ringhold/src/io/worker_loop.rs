@@ -24,6 +24,7 @@ use super::connection::{Connection, Flushed, Stream, is_later};
 use super::listen::Listener;
 use super::mailbox::{Mail, Mailbox};
 use crate::clock::Clock;
+use crate::control::{Control, HandedOver};
 use crate::process;
 use crate::shared::Shared;
 
@@ -59,6 +60,7 @@ pub(crate) struct Worker {
     poll: Poll,
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
+    control: Control,
     listeners: Vec<(AnyListener, Speaks)>,
     connections: Connections,
     ready: VecDeque<usize>,
@@ -130,7 +132,7 @@ impl Worker {
         idx: usize,
         poll: Poll,
         listeners: Vec<(Listener, Speaks)>,
-        mailbox: Arc<Mailbox>,
+        (mailbox, control): (Arc<Mailbox>, Control),
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let mut clock = Clock::start();
@@ -161,6 +163,7 @@ impl Worker {
             ticks: 0,
             shared,
             mailbox,
+            control,
             listeners: registered,
             connections: Connections::default(),
             ready: VecDeque::new(),
@@ -377,6 +380,7 @@ impl Worker {
                 self.paused.insert(idx);
             }
             Fate::Close => self.close(idx),
+            Fate::HandOver => self.hand_over(idx),
             Fate::Open if connection.session.has_work() || connection.is_readable => {
                 self.enqueue(idx);
             }
@@ -386,6 +390,17 @@ impl Worker {
             }
             Fate::Open => {}
         }
+    }
+
+    /// Gives a connection to the control plane; every answer before has left.
+    fn hand_over(&mut self, idx: usize) {
+        let Some(mut connection) = self.connections.remove(idx) else { return };
+        if connection.stream.deregister(self.poll.registry()).is_err() {
+            self.shared.left();
+            return;
+        }
+        let bytes = connection.session.take_leftover();
+        self.control.take(HandedOver { stream: connection.stream, bytes }, &self.shared);
     }
 
     fn close(&mut self, idx: usize) {

@@ -1,6 +1,7 @@
 //! A whole node over real sockets on loopback: what only the edge can get wrong.
 
 mod commands;
+mod control;
 mod http;
 mod resp;
 mod start;

@@ -103,6 +103,9 @@ pub struct Refusal {
     pub allow: Option<&'static str>,
     /// Head and body together, where their end is known; the connection must close where it is not.
     pub used: Option<usize>,
+    /// Whether it is no request on a key, or framed in a way that is not read here: the connection belongs to the
+    /// control plane from this request on. What else stands here is for where there is none.
+    pub is_for_control: bool,
 }
 
 impl fmt::Display for Refusal {
@@ -114,7 +117,11 @@ impl fmt::Display for Refusal {
 impl core::error::Error for Refusal {}
 
 const fn refusal(status: u16, code: &'static str, detail: &'static str) -> Refusal {
-    Refusal { status, code, detail, allow: None, used: None }
+    Refusal { status, code, detail, allow: None, used: None, is_for_control: false }
+}
+
+const fn for_control(refusal: Refusal) -> Refusal {
+    Refusal { is_for_control: true, ..refusal }
 }
 
 /// The search for the end of a head that has not come whole.
@@ -138,6 +145,9 @@ impl Decoder {
     ///
     /// [`Refusal`]: what to answer instead of serving the request.
     pub fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Option<Request<'a>>, Refusal> {
+        if let Some(preface) = preface(input) {
+            return preface.map(|()| None);
+        }
         if self.seen > 0 && !self.ends(input) {
             self.seen = input.len();
             return check_len(input).map(|()| None);
@@ -166,6 +176,23 @@ impl Decoder {
         memchr::memmem::find(tail, b"\n\r\n").is_some()
             || memchr::memmem::find(tail, b"\n\n").is_some()
     }
+}
+
+/// How HTTP/2 begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether `input` is the beginning of HTTP/2: for the control plane when it is whole, to be waited for when it is not.
+/// The first three bytes of it begin another request as well, so they say nothing.
+fn preface(input: &[u8]) -> Option<Result<(), Refusal>> {
+    let len = input.len().min(PREFACE.len());
+    if len < 4 || input.get(..len) != PREFACE.get(..len) {
+        return None;
+    }
+    Some(if len == PREFACE.len() {
+        Err(for_control(refusal(505, "no-http-2", "speak HTTP/1.1")))
+    } else {
+        Ok(())
+    })
 }
 
 /// Refuses a head that is not whole and already too long.
@@ -226,6 +253,7 @@ fn fields<'a>(
 ) -> Result<Option<&'a [u8]>, Refusal> {
     let mut ttl = None;
     let mut body_len = None;
+    let mut is_encoded = false;
     for field in head.headers.iter() {
         let name = field.name;
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
@@ -262,11 +290,7 @@ fn fields<'a>(
                 }
             }
             17 if is("transfer-encoding") => {
-                return Err(refusal(
-                    501,
-                    "no-transfer-encoding",
-                    "send the body with a Content-Length",
-                ));
+                is_encoded = true;
             }
             _ => {}
         }
@@ -274,8 +298,22 @@ fn fields<'a>(
     if request.host.is_none() && head.version == Some(1) {
         return Err(refusal(400, "missing-host", "HTTP/1.1 requests have a Host field"));
     }
-    request.body_len = body_len.unwrap_or(0);
-    Ok(ttl)
+    match (is_encoded, body_len) {
+        (true, Some(_)) => Err(refusal(
+            400,
+            "two-lengths",
+            "send either a Content-Length or a Transfer-Encoding, not both",
+        )),
+        (true, None) => Err(for_control(refusal(
+            501,
+            "no-transfer-encoding",
+            "send the body with a Content-Length",
+        ))),
+        (false, _) => {
+            request.body_len = body_len.unwrap_or(0);
+            Ok(ttl)
+        }
+    }
 }
 
 fn keep_alive(value: &[u8], request: &mut Request<'_>) {
@@ -358,15 +396,16 @@ fn route<'p>(path: &'p str, request: &mut Request<'_>) -> Result<&'p str, Refusa
             None => None,
         },
     };
-    found.filter(|key| !key.contains('/')).ok_or(refusal(
+    found.filter(|key| !key.contains('/')).ok_or(for_control(refusal(
         404,
         "no-such-route",
         "keys are at /v1/keys/{key}, with / in a key as %2F",
-    ))
+    )))
 }
 
 /// The namespace of this name among those that are always there.
-fn database(name: &str) -> Option<NamespaceId> {
+#[must_use]
+pub fn database(name: &str) -> Option<NamespaceId> {
     if name == "default" {
         return Some(NamespaceId::DEFAULT);
     }

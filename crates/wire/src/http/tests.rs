@@ -73,6 +73,21 @@ fn what_leaves_the_end_of_a_request_in_doubt_closes_the_connection() {
 }
 
 #[test]
+fn what_is_not_read_here_is_for_the_control_plane() {
+    for head in [
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        assert!(check(head, |_| ()).expect_err(head).is_for_control, "{head}");
+    }
+    for head in ["PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n", "PRI"] {
+        assert!(Decoder::new().decode(head.as_bytes()).is_ok(), "{head}");
+    }
+}
+
+#[test]
 fn a_refusal_of_a_clear_request_keeps_the_connection() {
     for (line, wanted) in [
         ("GET / HTTP/1.1", 404),

@@ -1,0 +1,98 @@
+//! A connection on its way from a worker to the control plane: its socket, and the bytes that were read from it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::io::connection::Stream as WorkerStream;
+
+/// What a worker gives away.
+#[derive(Debug)]
+pub(crate) struct HandedOver {
+    /// The socket, registered nowhere.
+    pub(crate) stream: WorkerStream,
+    /// What was read and not executed.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A socket that gives what was read from it before, then what it receives.
+#[derive(Debug)]
+pub(crate) struct Rewound {
+    socket: Socket,
+    bytes: Vec<u8>,
+    /// The bytes that were given.
+    given: usize,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+impl HandedOver {
+    /// The connection as tokio reads it.
+    pub(crate) fn into_stream(self) -> io::Result<Rewound> {
+        let socket = match self.stream {
+            WorkerStream::Tcp(stream) => {
+                Socket::Tcp(tokio::net::TcpStream::from_std(stream.into())?)
+            }
+            WorkerStream::Unix(stream) => {
+                Socket::Unix(tokio::net::UnixStream::from_std(stream.into())?)
+            }
+        };
+        Ok(Rewound { socket, bytes: self.bytes, given: 0 })
+    }
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.given < this.bytes.len() {
+            let len = buffer.remaining().min(this.bytes.len() - this.given);
+            buffer.put_slice(&this.bytes[this.given..this.given + len]);
+            this.given += len;
+            if this.given == this.bytes.len() {
+                (this.bytes, this.given) = (Vec::new(), 0);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        match &mut this.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Socket::Unix(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
