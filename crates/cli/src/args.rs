@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::bench::settings::BenchArgs;
+use crate::keys::{DelArgs, GetArgs, IncrArgs, KeysArgs, SetArgs, TtlArgs};
 use crate::serve::ServeArgs;
+use crate::status::{CompletionsArgs, StatusArgs, VersionArgs};
 
 /// A distributed in-memory cache.
 #[derive(Debug, Parser)]
@@ -19,6 +21,24 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a cache over HTTP and RESP, until SIGTERM or Ctrl-C
     Serve(Box<ServeArgs>),
+    /// Read a key: the bytes of its value and nothing else
+    Get(GetArgs),
+    /// Write a key
+    Set(Box<SetArgs>),
+    /// Delete keys
+    Del(DelArgs),
+    /// Add to a counter and print it
+    Incr(IncrArgs),
+    /// Print the time to live of a key in seconds, or set it
+    Ttl(TtlArgs),
+    /// List keys
+    Keys(KeysArgs),
+    /// Print what a node says of itself
+    Status(StatusArgs),
     /// Load a server, check its answers, report throughput, latency and the server's CPU
     Bench(Box<BenchArgs>),
+    /// Print the version
+    Version(VersionArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
 }

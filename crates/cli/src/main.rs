@@ -5,7 +5,10 @@
 
 mod args;
 mod bench;
+mod client;
+mod keys;
 mod serve;
+mod status;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -23,6 +26,8 @@ pub(crate) enum Exit {
     NotDone,
     /// The flags make no sense together.
     Usage,
+    /// It may have been done: no answer came.
+    Unknown,
 }
 
 impl From<Exit> for ExitCode {
@@ -31,6 +36,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => Self::SUCCESS,
             Exit::NotDone => Self::from(1),
             Exit::Usage => Self::from(2),
+            Exit::Unknown => Self::from(3),
         }
     }
 }
@@ -38,7 +44,16 @@ impl From<Exit> for ExitCode {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args),
+        Command::Get(args) => keys::get(&args),
+        Command::Set(args) => keys::set(&args),
+        Command::Del(args) => keys::del(&args),
+        Command::Incr(args) => keys::incr(&args),
+        Command::Ttl(args) => keys::ttl(&args),
+        Command::Keys(args) => keys::keys(&args),
+        Command::Status(args) => status::status(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Version(args) => status::version(&args),
+        Command::Completions(args) => Ok(status::completions(&args)),
     };
     match outcome {
         Ok(exit) => exit.into(),

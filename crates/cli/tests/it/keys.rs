@@ -1,0 +1,133 @@
+//! The subcommands on keys against a real node.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A running `ringhold serve`; ends with the test.
+struct Node {
+    process: Child,
+    endpoint: String,
+}
+
+impl Node {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ringhold"))
+            .args(["serve", "--http", "127.0.0.1:0", "--resp", "127.0.0.1:0", "--memory", "64MiB"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address =
+            lines.find_map(|line| line.unwrap().trim().strip_prefix("HTTP").map(str::to_owned));
+        let endpoint = format!("http://{}", address.expect("it says where it listens").trim());
+        Self { process, endpoint }
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_ringhold"))
+            .args(words)
+            .env("RINGHOLD_ENDPOINT", &self.endpoint)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a subcommand and compares exit code and standard output.
+    #[track_caller]
+    fn check(&self, words: &[&str], code: i32, expected: &str) {
+        let output = self.run(words);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), text.as_str()),
+            (Some(code), expected),
+            "{words:?}: {told}"
+        );
+        assert_eq!(code == 0, told.is_empty(), "{words:?}: {told}");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[test]
+fn keys_are_read_and_written_from_the_command_line() {
+    let node = Node::start();
+    node.check(&["get", "k"], 1, "");
+    node.check(&["set", "k", "value", "--ttl", "100s"], 0, "");
+    node.check(&["get", "k"], 0, "value");
+    node.check(&["set", "k", "other", "--if-absent"], 1, "");
+    node.check(&["set", "none", "other", "--if-present"], 1, "");
+    node.check(&["ttl", "k", "--set", "1h"], 0, "");
+    let ttl: u64 = String::from_utf8_lossy(&node.run(&["ttl", "k"]).stdout).trim().parse().unwrap();
+    assert!((3590..=3600).contains(&ttl), "{ttl}");
+    node.check(&["incr", "n"], 0, "1\n");
+    node.check(&["incr", "n", "--by", "-5"], 0, "-4\n");
+    node.check(&["incr", "k"], 1, "");
+    node.check(&["ttl", "n"], 0, "none\n");
+    node.check(&["set", "a/b c%", "odd"], 0, "");
+    node.check(&["get", "a/b c%"], 0, "odd");
+    node.check(&["keys", "--prefix", "a"], 0, "a/b c%\n");
+    node.check(&["del", "a/b c%", "none"], 0, "");
+    node.check(&["set", "-n", "db2", "k", "two"], 0, "");
+    node.check(&["keys", "-n", "db2", "--json"], 0, "{\"key\":\"k\"}\n");
+    node.check(&["keys", "-n", "nowhere"], 1, "");
+    let json = node.run(&["get", "k", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!((&json["key"], &json["value"]), (&"k".into(), &"value".into()));
+    let version = json["version"].as_str().unwrap();
+    node.check(&["set", "k", "third", "--if-version", version], 0, "");
+    node.check(&["set", "k", "fourth", "--if-version", version], 1, "");
+    node.check(&["get"], 2, "");
+    assert!(String::from_utf8_lossy(&node.run(&["status"]).stdout).contains("state       active"));
+}
+
+#[test]
+fn a_value_comes_from_standard_input_and_goes_out_as_it_was() {
+    let node = Node::start();
+    let value: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+    let mut set = Command::new(env!("CARGO_BIN_EXE_ringhold"))
+        .args(["set", "bytes", "--endpoint", &node.endpoint])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    set.stdin.take().unwrap().write_all(&value).unwrap();
+    assert!(set.wait().unwrap().success());
+    assert_eq!(node.run(&["get", "bytes"]).stdout, value);
+}
+
+#[test]
+fn a_node_that_is_not_there_is_told_and_no_outcome_is_made_up() {
+    let run = |words: &[&str], endpoint: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_ringhold"))
+            .args(words)
+            .env("RINGHOLD_ENDPOINT", endpoint)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // A port that was free a moment ago: nobody listens.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (code, told) = run(&["set", "k", "v"], &format!("http://{free}"));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("cannot be asked"), "{told}");
+    assert_eq!(run(&["get", "k"], "https://localhost").0, Some(1));
+    // One that takes the request and goes away: a write may have happened, a read has not.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let accept = move || {
+        for stream in silent.incoming().take(2) {
+            let mut stream = stream.unwrap();
+            let mut bytes = [0; 64];
+            std::io::Read::read(&mut stream, &mut bytes).unwrap();
+        }
+    };
+    std::thread::Builder::new().spawn(accept).unwrap();
+    assert_eq!(run(&["set", "k", "v"], &endpoint).0, Some(3));
+    assert_eq!(run(&["get", "k"], &endpoint).0, Some(1));
+}
