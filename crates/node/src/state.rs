@@ -18,6 +18,8 @@ use crate::stats::Stats;
 pub struct NodeState {
     /// The node's name; `Ringhold-Node` in HTTP answers.
     pub name: String,
+    /// The fields that every HTTP answer carries, each with its line break: [`http_fields`].
+    pub http_fields: String,
     /// 40 hexadecimal digits that no other run of a node has: `run_id` of `INFO`.
     pub run_id: String,
     /// When the node started.
@@ -101,6 +103,14 @@ impl Disabled {
     pub fn has(self, id: CommandId) -> bool {
         self.0 >> (id as u32) & 1 == 1
     }
+}
+
+/// The fields that every HTTP answer of a node of this name carries: who decided it, on which map. Of the name only
+/// characters are kept that may stand in a field.
+#[must_use]
+pub fn http_fields(name: &str) -> String {
+    let name: String = name.chars().filter(|char| matches!(char, ' '..='~')).collect();
+    format!("ringhold-node: {name}\r\nringhold-map: 1\r\n")
 }
 
 impl NodeState {

@@ -14,7 +14,7 @@ use std::ops::Range;
 use ringhold_store::hash::KeyHash;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::time::Now;
-use ringhold_wire::http::decode::{Method, Refusal};
+use ringhold_wire::http::decode::{Method, Plain, Refusal};
 use ringhold_wire::resp::decode::{DecodeError, Decoded, Limits};
 use ringhold_wire::resp::inline::words;
 use ringhold_wire::resp::table::{CommandId, find};
@@ -108,6 +108,8 @@ enum What {
         head: Range<usize>,
         body: Range<usize>,
         key: KeyHash,
+        /// What was decoded, when that is all there is to know.
+        plain: Option<Plain>,
     },
     HttpRefused(Refusal),
     /// From here on the connection is the control plane's.
@@ -121,7 +123,11 @@ impl Request {
     fn place(&self) -> Option<(NamespaceId, KeyHash)> {
         match &self.what {
             What::Resp { key, namespace, .. } => key.map(|at| (*namespace, at)),
-            What::Http { key, .. } => Some((NamespaceId::DEFAULT, *key)),
+            What::Http { key, plain, .. } => {
+                let namespace =
+                    plain.as_ref().map_or(NamespaceId::DEFAULT, |plain| plain.namespace);
+                Some((namespace, *key))
+            }
             What::RespBroken(_) | What::HttpRefused(_) | What::HandOver | What::HttpContinue => {
                 None
             }
@@ -489,7 +495,7 @@ impl Turn {
                 execute::broken(*error, &mut self.output);
                 session.fate = Fate::Close;
             }
-            (What::Http { head, body, key }, Speaks::Http(_)) => {
+            (What::Http { head, body, key, plain }, Speaks::Http(_)) => {
                 let parts = http::Parts {
                     head: &input[head.clone()],
                     body: &input[body.clone()],
@@ -497,7 +503,10 @@ impl Turn {
                     large: session.incoming.take().map(|incoming| incoming.into_arg()),
                 };
                 let (counts, out) = (&mut self.counts, &mut self.output);
-                session.fate = http::request(parts, cells, node, now, counts, out);
+                session.fate = match plain {
+                    Some(plain) => http::plain(plain, parts, cells, (node, now), counts, out),
+                    None => http::request(parts, cells, node, now, counts, out),
+                };
             }
             (What::HttpRefused(refusal), Speaks::Http(_)) => {
                 session.fate = http::refused(refusal, node, &mut self.output);
@@ -674,8 +683,10 @@ fn decode_http(
                 session.is_continued = false;
                 at = body.end;
                 let key = node.hash_seed.key(&request.key);
-                turn.requests
-                    .push(Request { start: head.start, what: What::Http { head, body, key } });
+                let may_send = http::may_send(&request, node);
+                let plain = may_send.then(|| request.plain(&turn.input[head.clone()])).flatten();
+                let start = head.start;
+                turn.requests.push(Request { start, what: What::Http { head, body, key, plain } });
             }
             Err(refusal) if refusal.is_for_control => {
                 turn.requests.push(Request { start: at, what: What::HandOver });

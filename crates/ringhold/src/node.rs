@@ -12,7 +12,7 @@ use mio::Poll;
 use ringhold_node::auth::{Passwords, PasswordsError};
 use ringhold_node::clients::Clients;
 use ringhold_node::shard_cell::ShardCell;
-use ringhold_node::state::{Disabled, NodeState, Process, Tunables};
+use ringhold_node::state::{Disabled, NodeState, Process, Tunables, http_fields};
 use ringhold_node::stats::Stats;
 use ringhold_store::budget::{Budget, ConfigError, EngineConfig, Geometry};
 use ringhold_store::hash::HashSeed;
@@ -116,6 +116,7 @@ impl Node {
             shards: Shards::new(cells),
             node: NodeState {
                 name: settings.node.clone(),
+                http_fields: http_fields(&settings.node),
                 run_id: run_id().map_err(StartError::System)?,
                 started: Clock::start().now(),
                 resp_port: port_of(&resp),

@@ -8,7 +8,7 @@ use ringhold_store::entry::{
 use ringhold_store::hash::KeyHash;
 use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
 use ringhold_types::time::Now;
-use ringhold_wire::http::decode::{Decoder, Method, Refusal, Request};
+use ringhold_wire::http::decode::{Decoder, Method, Plain, Refusal, Request};
 use ringhold_wire::http::encode::{Comparison, Head, names_version, problem};
 
 use crate::args::LargeArg;
@@ -47,7 +47,7 @@ pub fn too_large() -> Refusal {
 
 /// Executes one request; what becomes of its connection.
 pub fn request<C: Cells>(
-    mut parts: Parts<'_>,
+    parts: Parts<'_>,
     cells: &C,
     node: &NodeState,
     now: Now,
@@ -60,25 +60,51 @@ pub fn request<C: Cells>(
         Ok(None) => return Fate::Close,
         Err(refusal) => return refused(&refusal, node, out),
     };
-    let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
-    let mut answer = Answer { node, fate, out, is_hit: None };
     if let Some(refusal) = denied(&request, node) {
-        answer.problem(&refusal);
+        let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
+        Answer { node, fate, out, is_hit: None }.problem(&refusal);
         return fate;
     }
+    serve(&request, parts, cells, (node, now), counts, out)
+}
+
+/// Executes a request that was checked when it was decoded; what becomes of its connection.
+pub fn plain<C: Cells>(
+    plain: &Plain,
+    parts: Parts<'_>,
+    cells: &C,
+    (node, now): (&NodeState, Now),
+    counts: &mut Counts,
+    out: &mut Output,
+) -> Fate {
+    counts.add(Counter::Requests, 1);
+    let request = plain.request(parts.head);
+    serve(&request, parts, cells, (node, now), counts, out)
+}
+
+fn serve<C: Cells>(
+    request: &Request<'_>,
+    mut parts: Parts<'_>,
+    cells: &C,
+    (node, now): (&NodeState, Now),
+    counts: &mut Counts,
+    out: &mut Output,
+) -> Fate {
+    let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
+    let mut answer = Answer { node, fate, out, is_hit: None };
     let key = Key { namespace: request.namespace, bytes: &request.key, at: parts.at };
     let mut access = Access::each(cells);
     match request.method {
-        Method::Get | Method::Head => read(&request, key, &access, now, &mut answer),
+        Method::Get | Method::Head => read(request, key, &access, now, &mut answer),
         Method::Put => {
             let body = (parts.body, parts.large.as_mut());
-            put(&request, key, body, &mut access, now, &mut answer);
+            put(request, key, body, &mut access, now, &mut answer);
         }
-        Method::Delete => delete(&request, key, &mut access, now, &mut answer),
-        Method::Incr => verbs::incr(&request, key, &mut access, now, &mut answer),
-        Method::Touch => verbs::touch(&request, key, &mut access, now, &mut answer),
+        Method::Delete => delete(request, key, &mut access, now, &mut answer),
+        Method::Incr => verbs::incr(request, key, &mut access, now, &mut answer),
+        Method::Touch => verbs::touch(request, key, &mut access, now, &mut answer),
         Method::Append | Method::Prepend => {
-            verbs::join(&request, key, parts.body, &mut access, now, &mut answer);
+            verbs::join(request, key, parts.body, &mut access, now, &mut answer);
         }
     }
     match answer.is_hit {
@@ -181,7 +207,7 @@ impl Freshness {
 
     fn fields(self, head: &mut Head<'_>) {
         let Some(ttl_s) = self.ttl_s else {
-            head.field("cache-status", b"ringhold; hit");
+            head.fields(b"cache-status: ringhold; hit\r\n");
             return;
         };
         let mut control = format!("max-age={}", ttl_s.max(0));
@@ -192,6 +218,10 @@ impl Freshness {
         head.field("cache-status", format!("ringhold; hit; ttl={ttl_s}").as_bytes());
     }
 }
+
+/// What every answer with a value carries; a stored page can never act as ours.
+const VALUE_FIELDS: &[u8] = b"content-type: application/octet-stream\r\n\
+    x-content-type-options: nosniff\r\ncontent-security-policy: sandbox\r\n";
 
 struct Answer<'a> {
     node: &'a NodeState,
@@ -205,8 +235,7 @@ impl Answer<'_> {
     /// Begins an answer with what every answer carries.
     fn head(&mut self, status: u16) -> Head<'_> {
         let mut head = Head::new(&mut self.out.bytes, status);
-        head.field("ringhold-node", self.node.name.as_bytes());
-        head.field("ringhold-map", b"1");
+        head.fields(self.node.http_fields.as_bytes());
         if self.fate == Fate::Close {
             head.field("connection", b"close");
         }
@@ -276,14 +305,12 @@ impl Answer<'_> {
     fn value(&mut self, entry: &EntryRef<'_>, now: Now, is_head: bool) {
         let value = entry.value();
         let freshness = Freshness::of(entry.deadlines(), now);
+        self.out.bytes.reserve(512 + value.len());
         let mut head = self.head(200);
         head.number("content-length", wide(value.len()));
-        head.field("content-type", b"application/octet-stream");
         head.etag(entry.version().0);
         freshness.fields(&mut head);
-        head.field("x-content-type-options", b"nosniff");
-        head.field("content-security-policy", b"sandbox");
-        head.end();
+        head.fields(VALUE_FIELDS).end();
         if is_head {
             return;
         }

@@ -8,6 +8,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::time::Duration;
 
 use ringhold_types::id::NamespaceId;
@@ -88,6 +89,85 @@ pub struct Request<'a> {
     pub head_len: usize,
     /// The bytes of the body.
     pub body_len: usize,
+}
+
+/// What is left of most requests once they are decoded: the key's place and what is done with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// What is to be done.
+    pub method: Method,
+    /// The namespace of the key.
+    pub namespace: NamespaceId,
+    /// The key, as a range of the head.
+    pub key: Range<usize>,
+    /// `ttl=`, or the field `Ringhold-TTL`.
+    pub ttl: Option<Duration>,
+    /// `stale_for=`.
+    pub stale_for: Option<Duration>,
+    /// Whether the connection stays open after the answer.
+    pub is_keep_alive: bool,
+}
+
+impl<'a> Request<'a> {
+    /// A request of no key that asks for nothing.
+    const fn empty() -> Self {
+        Self {
+            method: Method::Get,
+            namespace: NamespaceId::DEFAULT,
+            key: Cow::Borrowed(&[]),
+            ttl: None,
+            stale_for: None,
+            by: 1,
+            initial: 0,
+            is_strict: false,
+            if_match: None,
+            if_none_match: None,
+            authorization: None,
+            host: None,
+            origin: None,
+            is_continue_expected: false,
+            is_keep_alive: false,
+            head_len: 0,
+            body_len: 0,
+        }
+    }
+
+    /// The request without what few have; `None` when it has some of that, so that it has to be decoded again to be
+    /// executed. `head` is what it was decoded from. Whether its sender may use the node is for the caller to check.
+    #[must_use]
+    pub fn plain(&self, head: &'a [u8]) -> Option<Plain> {
+        let Cow::Borrowed(key) = &self.key else { return None };
+        let has_more = self.if_match.is_some()
+            || self.if_none_match.is_some()
+            || self.is_strict
+            || self.method == Method::Incr;
+        let start = key.as_ptr().addr().checked_sub(head.as_ptr().addr())?;
+        let range = start..start.checked_add(key.len())?;
+        (!has_more && head.get(range.clone()) == Some(*key)).then_some(Plain {
+            method: self.method,
+            namespace: self.namespace,
+            key: range,
+            ttl: self.ttl,
+            stale_for: self.stale_for,
+            is_keep_alive: self.is_keep_alive,
+        })
+    }
+}
+
+impl Plain {
+    /// The request that it was, but for what was only looked at before: host, origin, authorization, lengths.
+    #[must_use]
+    pub fn request<'a>(&self, head: &'a [u8]) -> Request<'a> {
+        Request {
+            method: self.method,
+            namespace: self.namespace,
+            key: Cow::Borrowed(head.get(self.key.clone()).unwrap_or_default()),
+            ttl: self.ttl,
+            stale_for: self.stale_for,
+            is_keep_alive: self.is_keep_alive,
+            ..Request::empty()
+        }
+    }
 }
 
 /// A request that is not served, and what to answer.
@@ -219,25 +299,8 @@ fn request<'a>(head: &httparse::Request<'_, 'a>, head_len: usize) -> Result<Requ
     if head_len.saturating_sub(target.len()) > FIELDS_LEN_MAX.saturating_add(64) {
         return Err(refusal(431, "fields-too-large", "send at most 16 KiB of header fields"));
     }
-    let mut request = Request {
-        method: Method::Get,
-        namespace: NamespaceId::DEFAULT,
-        key: Cow::Borrowed(&[]),
-        ttl: None,
-        stale_for: None,
-        by: 1,
-        initial: 0,
-        is_strict: false,
-        if_match: None,
-        if_none_match: None,
-        authorization: None,
-        host: None,
-        origin: None,
-        is_continue_expected: false,
-        is_keep_alive: head.version == Some(1),
-        head_len,
-        body_len: 0,
-    };
+    let mut request =
+        Request { is_keep_alive: head.version == Some(1), head_len, ..Request::empty() };
     let ttl_field = fields(head, &mut request)?;
     // From here on the end of the request is known, so the connection survives a refusal.
     let used = head_len.saturating_add(request.body_len);

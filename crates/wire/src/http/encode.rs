@@ -12,7 +12,12 @@ pub struct Head<'o> {
 
 impl<'o> Head<'o> {
     /// Begins an answer with this status.
+    #[inline]
     pub fn new(out: &'o mut Vec<u8>, status: u16) -> Self {
+        if status == 200 {
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+            return Self { out };
+        }
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(status_line(status).as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -25,6 +30,12 @@ impl<'o> Head<'o> {
         self.out.extend_from_slice(b": ");
         self.out.extend_from_slice(value);
         self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Adds whole fields, each with its line break.
+    pub fn fields(&mut self, fields: &[u8]) -> &mut Self {
+        self.out.extend_from_slice(fields);
         self
     }
 
