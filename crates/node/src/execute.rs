@@ -257,6 +257,14 @@ pub fn broken(error: DecodeError, out: &mut Output) {
     Encoder::new(&mut out.bytes, Protocol::Two).error(&error.to_string());
 }
 
+/// Tells a client that its command is not waited for: all clients together have sent too much of commands that are not
+/// complete.
+pub fn crowded(out: &mut Output) {
+    Encoder::new(&mut out.bytes, Protocol::Two).error(
+        "TRYAGAIN too many bytes of incomplete commands are held for all clients, try again",
+    );
+}
+
 impl<'a, 'c, C: Cells> Call<'a, 'c, C> {
     /// The writer of the reply, in the client's version of the protocol.
     #[inline]

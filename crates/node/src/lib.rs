@@ -13,6 +13,7 @@ pub mod cells;
 pub mod clients;
 pub mod execute;
 pub mod glob;
+pub mod held;
 mod incoming;
 pub mod number;
 pub mod output;
@@ -22,3 +23,6 @@ pub mod state;
 pub mod stats;
 pub mod turn;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;

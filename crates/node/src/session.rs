@@ -15,6 +15,7 @@ use crate::execute::forget_watched;
 use crate::incoming::Incoming;
 use crate::session::http::HttpSession;
 use crate::session::resp::RespSession;
+use crate::state::NodeState;
 
 /// What becomes of a connection once its answers have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Session {
     pub(crate) speaks: Speaks,
     /// Bytes that were received and belong to no executed request.
     pub(crate) leftover: Vec<u8>,
+    /// The bytes that the node's account has for it.
+    pub(crate) held: usize,
     /// What becomes of the connection.
     pub(crate) fate: Fate,
     /// Whether the leftover may hold a whole request (execution stopped because of the length of the answers).
@@ -68,6 +71,7 @@ impl Session {
         Self {
             speaks,
             leftover: Vec::new(),
+            held: 0,
             fate: Fate::Open,
             has_work: false,
             is_paused: false,
@@ -107,12 +111,6 @@ impl Session {
         self.leftover.is_empty()
     }
 
-    /// The bytes that it keeps of requests which were not executed, those of values in the store's pages excepted.
-    #[must_use]
-    pub fn held_len(&self) -> usize {
-        self.leftover.capacity()
-    }
-
     /// Takes the bytes that were received and belong to no executed request.
     #[must_use]
     pub fn take_leftover(&mut self) -> Vec<u8> {
@@ -129,7 +127,10 @@ impl Session {
     }
 
     /// Ends it: what it holds in the shards is given back. To be called once, before it is dropped.
-    pub fn end<C: Cells>(&mut self, cells: &C) {
+    pub fn end<C: Cells>(&mut self, cells: &C, node: &NodeState) {
+        let is_given_back = node.held.change(self.held, 0);
+        debug_assert!(is_given_back, "nothing is always granted");
+        self.held = 0;
         if let Speaks::Resp(resp) = &mut self.speaks {
             forget_watched(resp, &mut Access::each(cells));
         }

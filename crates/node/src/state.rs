@@ -11,6 +11,7 @@ use ringhold_wire::resp::table::CommandId;
 
 use crate::auth::Passwords;
 use crate::clients::Clients;
+use crate::held::Held;
 use crate::stats::Stats;
 
 /// The node as its sessions see it.
@@ -47,6 +48,8 @@ pub struct NodeState {
     pub tunables: Tunables,
     /// The RESP clients.
     pub clients: Clients,
+    /// What connections hold of incomplete requests.
+    pub held: Held,
     /// The counters.
     pub stats: Stats,
     /// What the edge measures of the process.

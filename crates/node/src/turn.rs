@@ -319,6 +319,7 @@ impl Turn {
                 }
             }
             self.keep_rest(session, read, consumed, (cells, node, now));
+            self.charge(session, node);
             if let Speaks::Resp(resp) = &session.speaks
                 && !read.requests.is_empty()
             {
@@ -365,6 +366,23 @@ impl Turn {
             return;
         }
         session.leftover.extend_from_slice(rest);
+    }
+
+    /// Accounts for what the connection holds; closes it, with a word, when all hold too much.
+    fn charge(&mut self, session: &mut Session, node: &NodeState) {
+        let held = session.leftover.len();
+        if node.held.change(std::mem::replace(&mut session.held, held), held) {
+            return;
+        }
+        session.held = 0;
+        session.leftover = Vec::new();
+        session.fate = Fate::Close;
+        match &session.speaks {
+            Speaks::Resp(_) => execute::crowded(&mut self.output),
+            Speaks::Http(_) => {
+                http::refused(&http::crowded(), node, &mut self.output);
+            }
+        }
     }
 
     /// Whether a request waits for the end of a pause.

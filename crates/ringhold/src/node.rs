@@ -11,6 +11,7 @@ use std::time::Duration;
 use mio::Poll;
 use ringhold_node::auth::{Passwords, PasswordsError};
 use ringhold_node::clients::Clients;
+use ringhold_node::held::Held;
 use ringhold_node::shard_cell::ShardCell;
 use ringhold_node::state::{Disabled, NodeState, Process, Tunables, http_fields};
 use ringhold_node::stats::Stats;
@@ -133,6 +134,7 @@ impl Node {
                     connections_max: AtomicUsize::new(settings.connections_max),
                 },
                 clients: Clients::default(),
+                held: Held::default(),
                 stats: Stats::new(settings.threads),
                 process,
             },

@@ -45,6 +45,17 @@ pub fn too_large() -> Refusal {
     }
 }
 
+/// Too many bytes of incomplete requests are held for all clients: this one is not waited for.
+#[must_use]
+pub fn crowded() -> Refusal {
+    Refusal {
+        status: 503,
+        code: "too-much-in-flight",
+        detail: "too many bytes of incomplete requests are held for all clients, try again",
+        ..too_large()
+    }
+}
+
 /// Executes one request; what becomes of its connection.
 pub fn request<C: Cells>(
     parts: Parts<'_>,

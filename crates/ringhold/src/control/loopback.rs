@@ -70,7 +70,7 @@ impl Loopback {
                 answered.extend_from_slice(&output.bytes);
             }
         }
-        one.0.end(&shared.shards);
+        one.0.end(&shared.shards, &shared.node);
         let mut fields = [httparse::EMPTY_HEADER; ANSWER_FIELDS_MAX];
         let mut read = httparse::Response::new(&mut fields);
         let httparse::Status::Complete(head_len) = read.parse(&answered).ok()? else { return None };

@@ -400,12 +400,13 @@ impl Worker {
             return;
         }
         let bytes = connection.session.take_leftover();
+        connection.session.end(&self.shared.shards, &self.shared.node);
         self.control.take(HandedOver { stream: connection.stream, bytes }, &self.shared);
     }
 
     fn close(&mut self, idx: usize) {
         if let Some(mut connection) = self.connections.remove(idx) {
-            connection.session.end(&self.shared.shards);
+            connection.session.end(&self.shared.shards, &self.shared.node);
             if let Some(record) = connection.session.record() {
                 self.shared.node.clients.remove(record.id);
             }
