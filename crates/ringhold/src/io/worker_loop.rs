@@ -71,6 +71,8 @@ pub(crate) struct Worker {
     tick_shard: usize,
     idle_cursor: usize,
     is_draining: bool,
+    /// Listeners that may have more connections waiting than were accepted at once.
+    accepts_left: Vec<usize>,
     /// Connections whose requests wait for the end of a `CLIENT PAUSE`.
     paused: BTreeSet<usize>,
     /// The last number of kills that this worker has looked for.
@@ -158,6 +160,7 @@ impl Worker {
             idx,
             poll,
             turn: Turn::new(&shared.node, idx),
+            accepts_left: Vec::new(),
             paused: BTreeSet::new(),
             kills_seen: 0,
             ticks: 0,
@@ -179,13 +182,17 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
-            let wait = if self.ready.is_empty() { self.time_to_tick() } else { Duration::ZERO };
+            let is_idle = self.ready.is_empty() && self.accepts_left.is_empty();
+            let wait = if is_idle { self.time_to_tick() } else { Duration::ZERO };
             if let Err(error) = self.poll.poll(&mut events, Some(wait)) {
                 assert!(is_later(&error), "the event queue works: {error}");
             }
             let now = self.clock.now();
             self.take_events(&events, now);
             self.serve_ready(now);
+            for listener in std::mem::take(&mut self.accepts_left) {
+                self.accept(listener, now);
+            }
             if now.instant >= self.next_tick {
                 self.tick(now);
             }
@@ -231,6 +238,9 @@ impl Worker {
     }
 
     fn accept(&mut self, listener: usize, now: Now) {
+        if self.is_draining {
+            return;
+        }
         for _ in 0..ACCEPTS_PER_TURN {
             let speaks = self.listeners[listener].1;
             let accepted = match &self.listeners[listener].0 {
@@ -244,10 +254,10 @@ impl Worker {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // The client went away, or descriptors are used up: the queue is looked at again with the next
                 // tick, since its readiness is not told twice.
-                Err(_) => break,
+                Err(_) => return self.mailbox.remind_to_accept(listener),
             }
         }
-        self.mailbox.remind_to_accept(listener);
+        self.accepts_left.push(listener);
     }
 
     fn welcome(&mut self, stream: Stream, speaks: Speaks, now: Now) {
