@@ -1,7 +1,8 @@
 //! `cargo xtask bench peers`: the server's CPU per request, ours against a peer's, in one run.
 //!
 //! Servers run on CPU 0, the load on CPU 1, and take turns A B A B; the ratio peer / ours is taken within
-//! a round, and the median counts (PERFORMANCE.md). Left out so far: nginx, and records of latency.
+//! a round, and the median counts (PERFORMANCE.md). nginx answers from its configuration (`return 200`), the cheapest it can do. Left out
+//! so far: nginx as a cache, and records of latency.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -19,6 +20,7 @@ struct Case(&'static str, Peer, &'static str, f64, f64);
 enum Peer {
     Redis,
     Memcached,
+    Nginx,
 }
 
 const PIPELINE: &str = "--pipeline";
@@ -30,6 +32,8 @@ const CASES: &[Case] = &[
     Case("get-64", Peer::Redis, "64", 5.0, 7.0),
     Case("set-64", Peer::Redis, "64 --read-share 0", 4.5, 7.0),
     Case("get-16-memcached", Peer::Memcached, "16", 2.5, 3.0),
+    Case("http-get-1", Peer::Nginx, "1 --fill v", 1.05, 1.15),
+    Case("http-get-16", Peer::Nginx, "16 --fill v", 7.0, 10.0),
     Case("connections-1000", Peer::Redis, "1 --connections 1000", 1.35, 1.5),
 ];
 
@@ -39,6 +43,8 @@ struct Server {
     child: Child,
     port: u16,
     protocol: &'static str,
+    /// Whether it stores what it is given.
+    has_keys: bool,
 }
 
 impl Drop for Server {
@@ -56,7 +62,7 @@ pub(crate) fn run(root: &Path, only: Option<&str>, rounds: usize, secs: u32) -> 
     ensure!(status.success() && ours.exists(), "the release build failed");
     let mut rows = Vec::new();
     for case in CASES.iter().filter(|case| only.is_none_or(|name| name == case.0)) {
-        let a = start_ours(&ours)?;
+        let a = start_ours(&ours, case.1)?;
         let b = start_peer(case.1)?;
         rows.push(compare(&ours, case, &a, &b, rounds, secs)?);
     }
@@ -74,8 +80,9 @@ fn compare(
     secs: u32,
 ) -> anyhow::Result<Value> {
     let mut ratios = Vec::with_capacity(rounds);
-    for server in [a, b] {
-        load(tool, server, "1 --preload --requests 1000", 1)?;
+    let fill = if case.1 == Peer::Nginx { " --fill v" } else { "" };
+    for server in [a, b].into_iter().filter(|server| server.has_keys) {
+        load(tool, server, &format!("1 --preload --requests 1000{fill}"), 1)?;
     }
     for _ in 0..rounds {
         let ours = load(tool, a, case.2, secs)?;
@@ -107,11 +114,12 @@ fn load(tool: &Path, server: &Server, flags: &str, secs: u32) -> anyhow::Result<
     report["server_cpu_us"]["total"].as_f64().context("CPU per request")
 }
 
-fn start_ours(tool: &Path) -> anyhow::Result<Server> {
+fn start_ours(tool: &Path, peer: Peer) -> anyhow::Result<Server> {
     let (http, resp) = (free_port()?, free_port()?);
     let flags =
         format!("serve --http 127.0.0.1:{http} --resp 127.0.0.1:{resp} --memory 1GiB --threads 1");
-    start(&tool.to_string_lossy(), &flags, resp, "resp")
+    let (port, protocol) = if peer == Peer::Nginx { (http, "http") } else { (resp, "resp") };
+    start(&tool.to_string_lossy(), &flags, port, protocol)
 }
 
 fn start_peer(peer: Peer) -> anyhow::Result<Server> {
@@ -126,11 +134,27 @@ fn start_peer(peer: Peer) -> anyhow::Result<Server> {
             let flags = format!("-u root -l 127.0.0.1 -p {port} -U 0 -t 1 -m 1024 -c 5000 -R 200");
             start("memcached", &flags, port, "memcached")
         }
+        Peer::Nginx => {
+            // One process that is master and worker, so that its CPU time is all there is.
+            let value = "v".repeat(100);
+            let text = format!(
+                "daemon off; master_process off; worker_processes 1; error_log stderr; pid /dev/null;\n\
+                 events {{ worker_connections 4096; }}\n\
+                 http {{ access_log off; keepalive_requests 1000000000; server {{ listen 127.0.0.1:{port};\n\
+                 location / {{ default_type application/octet-stream; return 200 \"{value}\"; }} }} }}\n"
+            );
+            let file = std::env::temp_dir().join(format!("ringhold-bench-nginx-{port}.conf"));
+            std::fs::write(&file, text)?;
+            let mut server = start("nginx", &format!("-c {}", file.display()), port, "http")?;
+            server.has_keys = false;
+            std::fs::remove_file(&file)?;
+            Ok(server)
+        }
     }
 }
 
 fn start(program: &str, flags: &str, port: u16, protocol: &'static str) -> anyhow::Result<Server> {
-    let is_missing = Command::new(program).arg("--version").output().is_err();
+    let is_missing = Command::new(program).arg("-v").output().is_err();
     if is_missing {
         bail!("{program} is missing: apt-get install {program}");
     }
@@ -138,7 +162,7 @@ fn start(program: &str, flags: &str, port: u16, protocol: &'static str) -> anyho
     let mut command = Command::new("taskset");
     command.args(["-c", "0", program]).args(flags.split(' '));
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let mut server = Server { child, port, protocol };
+    let mut server = Server { child, port, protocol, has_keys: true };
     for _ in 0..500 {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return Ok(server);
