@@ -140,6 +140,26 @@ fn incomplete_commands_of_all_clients_are_bounded() {
 }
 
 #[test]
+fn a_read_before_a_large_value_does_not_hold_its_shard() {
+    let mut world = World::resp();
+    // One key, so one shard: the read is answered under its lock, and the value behind it needs the same for writing.
+    let start = format!(
+        "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$70000\r\n{}",
+        "v".repeat(1000)
+    );
+    world.check(&start, "$-1\r\n");
+    while world.one.0.incoming.as_ref().is_some_and(|incoming| !incoming.is_whole()) {
+        world.turn.begin();
+        let space = world.turn.space(&mut world.one.0);
+        let len = space.len();
+        space.fill(b'v');
+        world.turn.received(&world.node, 0, &mut world.one.0, len);
+        world.turn.execute(&mut world.one, &world.cells, &world.node, world.now);
+    }
+    world.check("\r\nSTRLEN k\r\n", "+OK\r\n:70000\r\n");
+}
+
+#[test]
 fn a_get_and_a_set_in_place_allocate_nothing() {
     let key = |number: usize| format!("key:{number:04}");
     let value = "v".repeat(100);

@@ -318,6 +318,10 @@ impl Turn {
                     self.execute_one(idx, session, cells, node, now);
                 }
             }
+            // Room for a value that is coming in is made under a write lock: nobody may hold a lock before.
+            if session.fate == Fate::Open && consumed < read.bytes.end {
+                block.release();
+            }
             self.keep_rest(session, read, consumed, (cells, node, now));
             self.charge(session, node);
             if let Speaks::Resp(resp) = &session.speaks
