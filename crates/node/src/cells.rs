@@ -126,9 +126,11 @@ impl<'c, C: Cells> Access<'c, C> {
 /// How many segments a write may have evicted for its room: a value of the greatest default length takes 512 of the
 /// smallest ones. Beyond: `Full`, worth a retry.
 const ROOM_ROUNDS_MAX: usize = 1024;
+/// How many evictions one after another may have nothing to evict before a write is refused.
+const ROOM_MISSES_MAX: usize = 8;
 
 /// Repeats `attempt` on `cell` while it asks for room: first in the shards that it names, if their locks are
-/// free, else in its own. At most `ROOM_ROUNDS_MAX` times.
+/// free, else in its own. At most `ROOM_ROUNDS_MAX` times, and not when nothing can be evicted.
 ///
 /// # Errors
 ///
@@ -154,11 +156,15 @@ fn make_room<C: Cells, R>(
     first: usize,
     attempt: &mut impl FnMut(&mut ShardCell) -> Result<R, UpdateError>,
 ) -> Result<R, UpdateError> {
-    let mut shard = first;
+    let (mut shard, mut misses) = (first, 0);
     for _ in 0..ROOM_ROUNDS_MAX {
-        match cells.try_write(shard) {
+        let is_made = match cells.try_write(shard) {
             Some(mut other) => other.evict_one(now),
             None => cell.make_room(now),
+        };
+        misses = if is_made { 0 } else { misses + 1 };
+        if misses > ROOM_MISSES_MAX {
+            return Err(cell.shard().full());
         }
         match attempt(cell) {
             Err(UpdateError::NeedRoom { shard: next }) => shard = next,

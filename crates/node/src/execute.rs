@@ -379,6 +379,9 @@ impl From<UpdateError> for Failure {
         match error {
             UpdateError::Full { retry: true } | UpdateError::NeedRoom { .. } => Self::TRY_AGAIN,
             UpdateError::Full { retry: false } => Self::OUT_OF_MEMORY,
+            UpdateError::TooManySpaces { max } => {
+                Self::owned(format!("ERR there are {max} namespaces with entries already"))
+            }
             UpdateError::TooLarge { len, max } => Self::owned(format!(
                 "ERR value of {len} bytes exceeds the limit of {max} bytes (--max-value)"
             )),

@@ -217,16 +217,16 @@ impl ShardCell {
         debug_assert!(kept.is_ok(), "keeping needs no room");
     }
 
-    /// Makes room for this shard's next write by evicting one segment of its own.
-    pub fn make_room(&mut self, now: Now) {
+    /// Makes room for this shard's next write by evicting one segment of its own; false when nothing could go.
+    pub fn make_room(&mut self, now: Now) -> bool {
         self.log.micros = now.unix_micros;
-        let _is_done = self.shard.make_room(now.unix(), &mut self.log);
+        self.shard.make_room(now.unix(), &mut self.log)
     }
 
-    /// Makes room for other shards by evicting one segment of this one.
-    pub fn evict_one(&mut self, now: Now) {
+    /// Makes room for other shards by evicting one segment of this one; false when nothing could go.
+    pub fn evict_one(&mut self, now: Now) -> bool {
         self.log.micros = now.unix_micros;
-        let _is_done = self.shard.evict_one(now.unix(), &mut self.log);
+        self.shard.evict_one(now.unix(), &mut self.log)
     }
 
     /// Reclaims what expired and what is detached; bounded by `items_max`. To be called every 100 ms, and again at

@@ -178,6 +178,7 @@ pub struct Budget {
     pinned: AtomicU64,
     /// The number of backup slots of the node: the reserve exists while it is not 0.
     backups: AtomicU64,
+    /// By shard, what is used and can be evicted: all but `writing` and `pinned`.
     held: Box<[AtomicU64]>,
     limits: (u64, u64),
 }
@@ -229,7 +230,7 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
-    /// The bytes that shard `shard` holds.
+    /// The bytes that shard `shard` holds; values that are being received or held only by readers do not count.
     #[must_use]
     pub fn held(&self, shard: usize) -> u64 {
         self.held.get(shard).map_or(0, |held| held.load(Relaxed))
@@ -278,10 +279,21 @@ impl Budget {
         }
     }
 
-    /// Whether a shard holds its fair share already, but for `slack` bytes.
+    /// Whether a shard holds its fair share already, but for `slack` bytes: of what is not out of all shards' reach.
     pub(crate) fn has_fair_share(&self, shard: usize, slack: u64) -> bool {
         let shards = u64::try_from(self.held.len()).unwrap_or(u64::MAX).max(1);
-        self.held(shard).saturating_add(slack) >= self.limit() / shards
+        let shared = self.limit().saturating_sub(self.in_flight());
+        self.held(shard).saturating_add(slack) >= shared / shards
+    }
+
+    /// Bytes of values that are being received or held only by readers: nobody can evict them, and they come back soon.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.writing.load(Relaxed).saturating_add(self.pinned.load(Relaxed))
+    }
+
+    /// Takes `bytes` for a value to be received, which no shard holds yet; [`Budget::begin_writing`] has counted them.
+    pub(crate) fn take_pages(&self, bytes: u64) -> bool {
+        self.raise(bytes, self.ceiling(Purse::Common))
     }
 
     pub(crate) fn add_backup(&self) {
@@ -304,8 +316,21 @@ impl Budget {
         self.writing.fetch_sub(bytes, Relaxed);
     }
 
-    pub(crate) fn pin(&self, bytes: u64) {
+    /// Counts the bytes of a value that was received as held by `shard`.
+    pub(crate) fn hold_pages(&self, shard: usize, bytes: u64) {
+        self.end_writing(bytes);
+        if let Some(held) = self.held.get(shard) {
+            held.fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// Counts the bytes of a value that `shard` has let go as held by readers only.
+    pub(crate) fn pin(&self, shard: usize, bytes: u64) {
         self.pinned.fetch_add(bytes, Relaxed);
+        if let Some(held) = self.held.get(shard) {
+            let before = held.fetch_sub(bytes, Relaxed);
+            assert!(before >= bytes, "a shard lets go no more than it holds");
+        }
     }
 
     pub(crate) fn unpin(&self, bytes: u64) {

@@ -204,8 +204,13 @@ pub enum UpdateError {
         /// The greatest length, in bytes.
         max: usize,
     },
-    /// Another shard holds more than its share: evict one segment there, then repeat; after some
-    /// failures evict here, by `make_room`.
+    /// There are as many namespaces with entries as the engine can have.
+    TooManySpaces {
+        /// The greatest number of them.
+        max: usize,
+    },
+    /// Another shard has more to give: evict one segment there, then repeat; after some failures evict here, by
+    /// `make_room`, and when nothing can go anywhere fail as `Shard::full` says.
     NeedRoom {
         /// The shard that should give.
         shard: usize,
@@ -219,6 +224,7 @@ impl fmt::Display for UpdateError {
             Self::Full { retry: false } => f.write_str("no room"),
             Self::TooLarge { len, max } => write!(f, "value of {len} bytes is over {max}"),
             Self::KeyTooLong { len, max } => write!(f, "key of {len} bytes is over {max}"),
+            Self::TooManySpaces { max } => write!(f, "there are {max} namespaces already"),
             Self::NeedRoom { shard } => write!(f, "shard {shard} has to make room"),
         }
     }

@@ -38,7 +38,8 @@ fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// Bytes taken from the budget, given back on drop.
+/// Bytes taken from the budget, given back on drop. They are held by the shard between [`LargeWriter::finish`] and
+/// [`Large::orphan`] only.
 #[derive(Debug)]
 struct Charge {
     budget: Arc<Budget>,
@@ -48,7 +49,7 @@ struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.give(self.shard, self.bytes);
+        self.budget.release(self.bytes);
     }
 }
 
@@ -96,7 +97,7 @@ impl Large {
 
     /// Counts the value as held by readers only, until they let go too.
     pub(crate) fn orphan(&self) {
-        self.charge.budget.pin(self.charge.bytes);
+        self.charge.budget.pin(self.charge.shard, self.charge.bytes);
         self.orphan.store(true, Relaxed);
     }
 }
@@ -190,7 +191,7 @@ impl LargeWriter {
     pub(crate) fn finish(mut self) -> Arc<Large> {
         assert!(self.remaining() == 0, "a value is complete when it is stored");
         let value = self.value.take().expect("a writer is finished once");
-        value.charge.budget.end_writing(value.charge.bytes);
+        value.charge.budget.hold_pages(value.charge.shard, value.charge.bytes);
         Arc::new(value)
     }
 }

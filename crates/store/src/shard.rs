@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use ringhold_types::id::NamespaceId;
+use ringhold_types::limits::NAMESPACES_MAX;
 use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;
 use ringhold_types::time::UnixTime;
@@ -341,6 +342,9 @@ impl Shard {
         if let Some(at) = self.spaces.iter().position(|space| space.ns == ns) {
             return Some(at);
         }
+        if self.spaces.len() >= NAMESPACES_MAX {
+            return None;
+        }
         let charge = Space::fixed_charge(&self.common.geometry);
         if !self.common.take(charge, Purse::Common) {
             return None;
@@ -349,7 +353,23 @@ impl Shard {
         Some(self.spaces.len() - 1)
     }
 
-    /// Evicts until `attempt` succeeds, within the bound of `most` evacuations.
+    /// Fails when a space of `ns` would be one too many.
+    fn check_spaces(&self, ns: NamespaceId) -> Result<(), UpdateError> {
+        if self.spaces.len() < NAMESPACES_MAX || self.space(ns).is_some() {
+            return Ok(());
+        }
+        Err(UpdateError::TooManySpaces { max: NAMESPACES_MAX })
+    }
+
+    /// What a write fails with when nothing can be evicted anywhere.
+    #[must_use]
+    pub fn full(&self) -> UpdateError {
+        let retry = self.common.budget.in_flight() > 0 || self.spaces.iter().any(|s| s.evicts);
+        UpdateError::Full { retry }
+    }
+
+    /// Evicts until `attempt` succeeds, within the bound of `most` evacuations. What this shard cannot give is asked
+    /// of the others.
     fn with_room<T>(
         &mut self,
         now: UnixTime,
@@ -357,19 +377,21 @@ impl Shard {
         most: u64,
         mut attempt: impl FnMut(&mut Self) -> Result<T, (Option<usize>, Want)>,
     ) -> Result<T, UpdateError> {
-        for evicted in 0..=most {
+        let mut evicted = 0;
+        loop {
             let (space_idx, want) = match attempt(self) {
                 Ok(done) => return Ok(done),
                 Err(refused) => refused,
             };
             let slack = self.common.seg_bytes();
-            let budget = &self.common.budget;
             let only = match want {
                 Want::Quota => space_idx,
                 Want::Engine => {
-                    let is_own_turn = evicted > 0 || budget.has_fair_share(self.common.idx, slack);
-                    let fuller = if is_own_turn { None } else { self.fullest_of_four() };
-                    if let Some(shard) = fuller {
+                    let has_share = self.common.budget.has_fair_share(self.common.idx, slack);
+                    if evicted == 0
+                        && !has_share
+                        && let Some(shard) = self.fullest_of_four()
+                    {
                         return Err(UpdateError::NeedRoom { shard });
                     }
                     None
@@ -378,14 +400,23 @@ impl Shard {
             // Without its reserve an evacuation has nowhere to copy to.
             let is_forced = evicted >= FORCE_FROM || self.common.pool.len() < RESERVE;
             let mode = if is_forced { Mode::Force } else { Mode::Judge };
-            if evicted < most && !self.evict_somewhere(only, now, log, mode) && is_forced {
-                return Err(UpdateError::Full { retry: self.spaces.iter().any(|s| s.evicts) });
+            let is_over = evicted >= most || {
+                evicted += 1;
+                !self.evict_somewhere(only, now, log, mode) && is_forced
+            };
+            if !is_over {
+                continue;
             }
+            return Err(match (only, self.fullest_other()) {
+                (Some(idx), _) => UpdateError::Full { retry: self.spaces[idx].evicts },
+                (None, Some(shard)) => UpdateError::NeedRoom { shard },
+                (None, None) => self.full(),
+            });
         }
-        Err(UpdateError::Full { retry: true })
     }
 
-    /// Evicts one segment of the space at `only`, else of the one that holds most.
+    /// Evicts one segment of the space at `only`, else of the one that holds most of those that can give one. All
+    /// spaces of a shard have the same fair share, so who holds most is farthest beyond it.
     fn evict_somewhere(
         &mut self,
         only: Option<usize>,
@@ -393,12 +424,25 @@ impl Shard {
         log: &mut dyn Log,
         mode: Mode,
     ) -> bool {
-        let most = |spaces: &[Space]| {
-            let able = spaces.iter().enumerate().filter(|(_, space)| space.evicts);
-            able.max_by_key(|(_, space)| space.held).map(|(idx, _)| idx)
-        };
-        let Some(idx) = only.or_else(|| most(&self.spaces)) else { return false };
-        self.spaces[idx].evict_segment(&mut self.common, log, now, mode)
+        if let Some(idx) = only {
+            return self.spaces[idx].evict_segment(&mut self.common, log, now, mode);
+        }
+        let mut tried = 0u64;
+        loop {
+            let able = self.spaces.iter().enumerate();
+            let able = able.filter(|(idx, space)| space.evicts && tried >> idx & 1 == 0);
+            let Some((idx, _)) = able.max_by_key(|(_, space)| space.held) else { return false };
+            if self.spaces[idx].evict_segment(&mut self.common, log, now, mode) {
+                return true;
+            }
+            tried |= 1 << idx;
+        }
+    }
+
+    /// The shard that holds most beside this one.
+    fn fullest_other(&self) -> Option<usize> {
+        let others = (0..self.common.geometry.shards).filter(|&idx| idx != self.common.idx);
+        others.max_by_key(|&idx| self.common.budget.held(idx))
     }
 
     /// The fullest of four shards drawn at random, if it holds more than this one.

@@ -84,14 +84,21 @@ impl Common {
 
     /// Takes `bytes` from the budget, at the cost of empty buffers if need be.
     pub(crate) fn take(&mut self, bytes: u64, purse: Purse) -> bool {
-        loop {
-            if self.budget.take(self.idx, bytes, purse) {
-                return true;
-            }
+        self.take_by(|common| common.budget.take(common.idx, bytes, purse))
+    }
+
+    /// The same for the pages of a value to be received.
+    pub(crate) fn take_pages(&mut self, bytes: u64) -> bool {
+        self.take_by(|common| common.budget.take_pages(bytes))
+    }
+
+    fn take_by(&mut self, take: impl Fn(&Self) -> bool) -> bool {
+        while !take(self) {
             if !self.trim() {
                 return false;
             }
         }
+        true
     }
 
     pub(crate) fn give(&self, bytes: u64) {

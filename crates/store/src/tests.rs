@@ -340,3 +340,127 @@ fn full_engine_refuses_when_the_log_keeps_everything() {
     bench.twin.is_gated = false;
     bench.put("after", b"value", None).expect("room can be made again");
 }
+
+/// Several shards of one engine, whose room is made as a node makes it.
+struct Many {
+    shards: Vec<Shard>,
+    seed: HashSeed,
+    budget: alloc::sync::Arc<Budget>,
+    /// Stamps only.
+    log: Stamps,
+}
+
+#[derive(Default)]
+struct Stamps(u64);
+
+impl Log for Stamps {
+    fn append(&mut self, _ns: NamespaceId, _slot: Slot, _change: Change<'_>) -> Version {
+        self.0 += 1;
+        Version(self.0)
+    }
+
+    fn may_remove(&self, _slot: Slot) -> bool {
+        true
+    }
+}
+
+impl Many {
+    fn new(limit: u64) -> Self {
+        let config = EngineConfig { limit, cores: 2, value_len_max: None };
+        let geometry = Geometry::new(&config).expect("the configuration is good");
+        let budget = Budget::new(&geometry);
+        let seed = HashSeed::new(7);
+        let shard = |idx| Shard::new(idx, geometry, seed, alloc::sync::Arc::clone(&budget));
+        Self { shards: (0..geometry.shards).map(shard).collect(), seed, budget, log: Stamps(0) }
+    }
+
+    /// Repeats `attempt` on a shard while others have to make room first; how often they had to.
+    fn with_room<T>(
+        &mut self,
+        idx: usize,
+        mut attempt: impl FnMut(&mut Shard, &mut Stamps) -> Result<T, UpdateError>,
+    ) -> Result<T, UpdateError> {
+        for _ in 0..1000 {
+            match attempt(&mut self.shards[idx], &mut self.log) {
+                Err(UpdateError::NeedRoom { shard }) => {
+                    assert_ne!(shard, idx, "a shard does not send to itself");
+                    self.shards[shard].evict_one(START, &mut self.log);
+                }
+                done => return done,
+            }
+            assert!(self.budget.used() <= self.budget.limit(), "the limit holds");
+        }
+        Err(UpdateError::Full { retry: true })
+    }
+
+    fn put(&mut self, key: &str, value: &[u8]) -> Result<Outcome, UpdateError> {
+        let at = self.seed.key(key.as_bytes());
+        let idx = at.slot.index() % self.shards.len();
+        self.with_room(idx, |shard, log| {
+            let put = Put {
+                value: Value::Bytes(value),
+                kind: 0,
+                deadlines: Deadlines::NEVER,
+                client_flags: 0,
+                content_type: ContentTypeId::NONE,
+            };
+            shard.update(NS, key.as_bytes(), at, START, log, |_| Decision::Put(put))
+        })
+    }
+
+    fn check(&self) {
+        self.shards.iter().for_each(Shard::check_invariants);
+    }
+}
+
+#[test]
+fn small_writes_find_room_beside_values_that_are_being_received() {
+    let mut many = Many::new(32 << 20);
+    assert!(many.shards.len() >= 8, "a value is much more than a shard's share");
+    for n in 0..100_000 {
+        many.put(&key(n), &[1; 400]).expect("there is room");
+    }
+    // All that may be received at a time, all of it charged through one shard.
+    let writer = many.with_room(0, |shard, log| shard.begin_large(NS, 4_100_000, START, log));
+    let writer = writer.expect("there is room");
+    for n in 0..50_000 {
+        many.put(&key(n), &[2; 400 + 16]).expect("a small write finds room");
+    }
+    many.check();
+    let before = many.budget.used();
+    drop(writer);
+    assert!(before - many.budget.used() >= 4_100_000, "what was received is given back");
+    many.check();
+}
+
+#[test]
+fn namespaces_are_bounded() {
+    let mut many = Many::new(32 << 20);
+    let at = many.seed.key(b"key");
+    let idx = at.slot.index() % many.shards.len();
+    let mut put = |ns| {
+        many.with_room(idx, |shard, log| {
+            let put = Put {
+                value: Value::Bytes(b"value"),
+                kind: 0,
+                deadlines: Deadlines::NEVER,
+                client_flags: 0,
+                content_type: ContentTypeId::NONE,
+            };
+            shard.update(NamespaceId(ns), b"key", at, START, log, |_| Decision::Put(put))
+        })
+    };
+    for ns in 0..64 {
+        put(ns).expect("there is room");
+    }
+    assert_eq!(put(64), Err(UpdateError::TooManySpaces { max: 64 }));
+    put(63).expect("those that are there go on");
+    many.check();
+}
+
+#[test]
+fn structures_have_the_sizes_they_were_designed_for() {
+    assert_eq!(size_of::<crate::table::Word>(), 8);
+    assert_eq!(size_of::<crate::table::Table>(), 32);
+    assert!(size_of::<crate::segment::Seg>() <= 96, "{}", size_of::<crate::segment::Seg>());
+}

@@ -293,6 +293,13 @@ impl Answer<'_> {
             UpdateError::Full { retry: false } => {
                 self.simple_problem(507, "no-room", "there is no room and nothing may be evicted");
             }
+            UpdateError::TooManySpaces { .. } => {
+                self.simple_problem(
+                    507,
+                    "too-many-namespaces",
+                    "use one of the 64 namespaces that have entries",
+                );
+            }
             UpdateError::TooLarge { .. } => self.problem(&too_large()),
             UpdateError::KeyTooLong { .. } => {
                 self.simple_problem(413, "key-too-long", "a key has at most 65535 bytes");

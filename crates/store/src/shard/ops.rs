@@ -85,31 +85,38 @@ impl Shard {
     /// `TooLarge`; `Full`, to be retried while other values are being received; `NeedRoom`.
     pub fn begin_large(
         &mut self,
-        _ns: NamespaceId,
+        ns: NamespaceId,
         value_len: usize,
         now: UnixTime,
         log: &mut impl Log,
     ) -> Result<LargeWriter, UpdateError> {
-        self.writer(value_len, now, log)
+        self.writer(ns, value_len, now, log)
     }
 
     fn writer(
         &mut self,
+        ns: NamespaceId,
         len: usize,
         now: UnixTime,
         log: &mut dyn Log,
     ) -> Result<LargeWriter, UpdateError> {
-        let max = self.common.geometry.value_len_max;
+        let charge = large::charge_of(len);
+        let space_idx = self.spaces.iter().position(|space| space.ns == ns);
+        let quota = space_idx.and_then(|idx| self.spaces[idx].quota).unwrap_or(u64::MAX);
+        let quota_len = usize::try_from(quota).unwrap_or(usize::MAX);
+        let max = self.common.geometry.value_len_max.min(quota_len);
         if len > max {
             return Err(UpdateError::TooLarge { len, max });
         }
-        let charge = large::charge_of(len);
         if !self.common.budget.begin_writing(charge) {
             return Err(UpdateError::Full { retry: true });
         }
         let most = EVACUATIONS_MAX + 2 * charge / self.common.seg_bytes();
         let taken = self.with_room(now, log, most, |shard| {
-            let taken = shard.common.take(charge, Purse::Common);
+            if space_idx.is_some_and(|idx| !shard.spaces[idx].is_within_quota(charge)) {
+                return Err((space_idx, Want::Quota));
+            }
+            let taken = shard.common.take_pages(charge);
             if taken { Ok(()) } else { Err((None, Want::Engine)) }
         });
         if let Err(error) = taken {
@@ -151,6 +158,7 @@ impl Shard {
     ) -> Result<usize, UpdateError> {
         let is_backup = queue == Queue::Backup;
         let purse = if is_backup { Purse::Backup } else { Purse::Common };
+        self.check_spaces(target.ns)?;
         self.with_room(target.now, log, EVACUATIONS_MAX, |shard| {
             let Some(idx) = shard.space_idx(target.ns) else { return Err((None, Want::Engine)) };
             let common = &mut shard.common;
@@ -234,7 +242,7 @@ impl Shard {
                         None => self.put_inline(target, draft, value, log),
                     };
                 }
-                let mut writer = self.writer(value.len(), target.now, log)?;
+                let mut writer = self.writer(target.ns, value.len(), target.now, log)?;
                 writer.write(value);
                 own = Some(writer);
                 &mut own
