@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::bench::settings::BenchArgs;
+use crate::config::ConfigArgs;
 use crate::keys::{DelArgs, GetArgs, IncrArgs, KeysArgs, SetArgs, TtlArgs};
+use crate::namespaces::NamespacesArgs;
 use crate::serve::ServeArgs;
 use crate::status::{CompletionsArgs, StatusArgs, VersionArgs};
 
@@ -33,10 +35,14 @@ pub(crate) enum Command {
     Ttl(TtlArgs),
     /// List keys
     Keys(KeysArgs),
+    /// List, make and delete namespaces
+    Ns(NamespacesArgs),
     /// Print what a node says of itself
     Status(StatusArgs),
     /// Load a server, check its answers, report throughput, latency and the server's CPU
     Bench(Box<BenchArgs>),
+    /// Print the settings that serve would have with these flags, and where each came from
+    Config(Box<ConfigArgs>),
     /// Print the version
     Version(VersionArgs),
     /// Print a completion script for a shell

@@ -6,14 +6,16 @@
 mod args;
 mod bench;
 mod client;
+mod config;
 mod keys;
+mod namespaces;
 mod serve;
 mod status;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, Command};
 
@@ -42,7 +44,12 @@ impl From<Exit> for ExitCode {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let matches = Cli::command().get_matches();
+    let command = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command,
+        Err(error) => error.exit(),
+    };
+    let outcome = match command {
         Command::Serve(args) => serve::run(*args),
         Command::Get(args) => keys::get(&args),
         Command::Set(args) => keys::set(&args),
@@ -51,6 +58,11 @@ fn main() -> ExitCode {
         Command::Ttl(args) => keys::ttl(&args),
         Command::Keys(args) => keys::keys(&args),
         Command::Status(args) => status::status(&args),
+        Command::Ns(args) => namespaces::run(&args),
+        Command::Config(args) => match matches.subcommand_matches("config") {
+            Some(matches) => config::show(&args, matches),
+            None => Ok(Exit::Usage),
+        },
         Command::Bench(args) => bench::run(&args),
         Command::Version(args) => status::version(&args),
         Command::Completions(args) => Ok(status::completions(&args)),

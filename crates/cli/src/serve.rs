@@ -60,6 +60,13 @@ pub(crate) struct ServeArgs {
     config: Option<PathBuf>,
 }
 
+impl ServeArgs {
+    /// The configuration file, if there is one.
+    pub(crate) fn config(&self) -> Option<&std::path::Path> {
+        self.config.as_deref()
+    }
+}
+
 /// Serves until a signal says to stop.
 ///
 /// # Errors
@@ -95,7 +102,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<Exit> {
 }
 
 /// The effective settings.
-fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
+pub(crate) fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
     let file = match &args.config {
         Some(path) => SettingsFile::read(path)?,
         None => SettingsFile::default(),

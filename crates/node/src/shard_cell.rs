@@ -6,6 +6,7 @@
 //! Invariant: the version of a slot never decreases.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use ringhold_store::budget::{Budget, Geometry};
 use ringhold_store::entry::{Change, Decision, EntryRef, Log, Lookup, Outcome, UpdateError};
@@ -15,8 +16,9 @@ use ringhold_store::shard::{Shard, Tick};
 use ringhold_types::entry::Version;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::{SLOTS, Slot};
-use ringhold_types::time::Now;
+use ringhold_types::time::{Duration, Now, UnixTime};
 
+use crate::leases::{Claim, LeaseLost, Leases};
 use crate::watch::Watches;
 
 /// A key with what is computed from it once per request.
@@ -49,6 +51,7 @@ struct CellLog {
     removed: Removed,
     seed: HashSeed,
     watches: Watches,
+    leases: Leases,
 }
 
 /// Entries that left a shard other than by a client's wish.
@@ -73,7 +76,7 @@ impl Log for CellLog {
             Change::Evict { .. } => self.removed.evicted += 1,
             Change::Put { .. } | Change::Touch { .. } | Change::Delete { .. } | Change::Clear => {}
         }
-        if !self.watches.is_empty() {
+        if !self.watches.is_empty() || !self.leases.is_empty() {
             self.note(namespace, slot, &change);
         }
         version
@@ -87,16 +90,22 @@ impl Log for CellLog {
 }
 
 impl CellLog {
-    /// Tells those who watch the changed key.
+    /// Tells those who watch the changed key, and those who wait for its fill.
     #[cold]
     fn note(&mut self, namespace: NamespaceId, slot: Slot, change: &Change<'_>) {
         match change {
-            Change::Put { key, .. }
-            | Change::Touch { key, .. }
-            | Change::Delete { key }
-            | Change::Expire { key }
-            | Change::Evict { key } => self.watches.note(namespace, self.seed.key(key).hash),
-            Change::Clear => self.watches.note_clear(namespace, slot),
+            Change::Put { key, .. } | Change::Delete { key } => {
+                let hash = self.seed.key(key).hash;
+                self.watches.note(namespace, hash);
+                self.leases.end(namespace, hash);
+            }
+            Change::Touch { key, .. } | Change::Expire { key } | Change::Evict { key } => {
+                self.watches.note(namespace, self.seed.key(key).hash);
+            }
+            Change::Clear => {
+                self.watches.note_clear(namespace, slot);
+                self.leases.end_slot(namespace, slot);
+            }
         }
     }
 }
@@ -115,6 +124,7 @@ impl ShardCell {
                 removed: Removed::default(),
                 seed,
                 watches: Watches::default(),
+                leases: Leases::new(Arc::clone(budget)),
             },
         }
     }
@@ -164,7 +174,79 @@ impl ShardCell {
         decide: impl FnOnce(Option<EntryRef<'_>>) -> Decision<'v>,
     ) -> Result<Outcome, UpdateError> {
         self.log.micros = now.unix_micros;
-        self.shard.update(key.namespace, key.bytes, key.at, now.unix(), &mut self.log, decide)
+        let mut is_delete = false;
+        let decide = |old: Option<EntryRef<'_>>| {
+            let decision = decide(old);
+            is_delete = matches!(decision, Decision::Delete);
+            decision
+        };
+        let (bytes, at, log) = (key.bytes, key.at, &mut self.log);
+        let outcome = self.shard.update(key.namespace, bytes, at, now.unix(), log, decide);
+        if is_delete && !self.log.leases.is_empty() {
+            // Also of a key that is missing: whoever is filling it has read what is deleted now.
+            self.log.leases.end(key.namespace, at.hash);
+        }
+        outcome
+    }
+
+    /// Gives the lease to fill `key` to the caller, for `within`, unless somebody has it.
+    pub fn claim_lease(
+        &mut self,
+        key: Key<'_>,
+        now: Now,
+        within: Duration,
+        ttl: Option<Duration>,
+    ) -> Claim {
+        self.log.leases.claim((key.namespace, key.at), now, within, ttl)
+    }
+
+    /// The time to live that a fill of `key` under lease `number` gets when it names none.
+    ///
+    /// # Errors
+    ///
+    /// When the lease has ended.
+    pub fn lease_terms(
+        &self,
+        key: Key<'_>,
+        number: u64,
+        now: Now,
+    ) -> Result<Option<Duration>, LeaseLost> {
+        self.log.leases.terms((key.namespace, key.at), number, now)
+    }
+
+    /// Has `waker` woken when the lease of `key` ends otherwise than by its time; when that will be. `None`: there is
+    /// no lease.
+    pub fn await_lease(&mut self, key: Key<'_>, now: Now, waker: &Waker) -> Option<UnixTime> {
+        self.log.leases.wait((key.namespace, key.at), now, waker)
+    }
+
+    /// Says what a namespace may take in this shard, in bytes, and whether its entries may be evicted. Whether it is
+    /// within that already; while it is not, call again.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]: there is no room for its bookkeeping.
+    pub fn configure(
+        &mut self,
+        namespace: NamespaceId,
+        quota: Option<u64>,
+        is_evicted: bool,
+        now: Now,
+    ) -> Result<bool, UpdateError> {
+        self.log.micros = now.unix_micros;
+        self.shard.configure(namespace, quota, is_evicted, now.unix(), &mut self.log)
+    }
+
+    /// Takes everything of a namespace out of this shard.
+    pub fn drop_namespace(&mut self, namespace: NamespaceId) {
+        self.log.leases.end_namespace(namespace);
+        self.shard.drop_space(namespace);
+    }
+
+    /// Takes out what is of none of the namespaces that `has` knows.
+    pub fn drop_unknown(&mut self, has: impl Fn(NamespaceId) -> bool) {
+        let unknown: Vec<_> = self.shard.namespaces().filter(|&id| !has(id)).collect();
+        unknown.into_iter().for_each(|id| self.drop_namespace(id));
     }
 
     /// Makes room for a value of `len` bytes of `namespace` that will arrive in parts; see [`Shard::begin_large`].
@@ -233,6 +315,7 @@ impl ShardCell {
     /// once while it says that more is left.
     pub fn tick(&mut self, now: Now, items_max: u64) -> Tick {
         self.log.micros = now.unix_micros;
+        self.log.leases.tick(now);
         self.shard.tick(now.unix(), &mut self.log, items_max)
     }
 

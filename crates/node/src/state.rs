@@ -11,7 +11,9 @@ use ringhold_wire::resp::table::CommandId;
 
 use crate::auth::Passwords;
 use crate::clients::Clients;
+use crate::content_types::ContentTypes;
 use crate::held::Held;
+use crate::namespaces::Namespaces;
 use crate::stats::Stats;
 
 /// The node as its sessions see it.
@@ -42,8 +44,10 @@ pub struct NodeState {
     pub server_names: Vec<String>,
     /// RESP commands that are answered as unknown.
     pub disabled_commands: Disabled,
-    /// The time to live that an entry gets when its write names none, per database.
-    pub default_ttl: Option<Duration>,
+    /// The namespaces.
+    pub namespaces: Namespaces,
+    /// The content types of values.
+    pub content_types: ContentTypes,
     /// Settings that may change while the node runs.
     pub tunables: Tunables,
     /// The RESP clients.
@@ -119,8 +123,8 @@ pub fn http_fields(name: &str) -> String {
 impl NodeState {
     /// When an entry of `namespace` that is written now without a time to live ends; `None`: never.
     #[must_use]
-    pub fn default_deadline(&self, _namespace: NamespaceId, now: Now) -> Option<UnixTime> {
-        self.default_ttl.map(|ttl| now.unix().after(ttl))
+    pub fn default_deadline(&self, namespace: NamespaceId, now: Now) -> Option<UnixTime> {
+        self.namespaces.default_ttl(namespace).map(|ttl| now.unix().after(ttl))
     }
 
     /// How long the node has run.

@@ -82,7 +82,8 @@ impl World {
             passwords: Passwords::default(),
             server_names: Vec::new(),
             disabled_commands: Disabled::of(&["FLUSHALL".to_owned(), "nonsense".to_owned()]),
-            default_ttl: None,
+            namespaces: crate::namespaces::Namespaces::default(),
+            content_types: crate::content_types::ContentTypes::default(),
             tunables: Tunables {
                 idle_timeout_ms: AtomicU64::new(0),
                 connections_max: AtomicUsize::new(1),

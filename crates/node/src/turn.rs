@@ -659,11 +659,13 @@ fn begin_incoming<C: Cells>(
                 return None;
             }
             let at = node.hash_seed.key(&request.key);
-            let key = Key { namespace: request.namespace, bytes: &request.key, at };
-            let mut incoming = if http::may_send(&request, node) {
-                Incoming::begin(cells, key, 0, request.body_len, now)
-            } else {
-                Incoming::dropped(0, request.body_len)
+            let namespace = http::namespace_of(&request, node);
+            let mut incoming = match namespace.filter(|_| http::may_send(&request, node)) {
+                Some(namespace) => {
+                    let key = Key { namespace, bytes: &request.key, at };
+                    Incoming::begin(cells, key, 0, request.body_len, now)
+                }
+                None => Incoming::dropped(0, request.body_len),
             };
             incoming.take(rest.get(request.head_len..).unwrap_or_default());
             Some((incoming, rest[..request.head_len].to_vec()))
@@ -706,7 +708,8 @@ fn decode_http(
                 at = body.end;
                 let key = node.hash_seed.key(&request.key);
                 let may_send = http::may_send(&request, node);
-                let plain = may_send.then(|| request.plain(&turn.input[head.clone()])).flatten();
+                let namespace = http::namespace_of(&request, node).filter(|_| may_send);
+                let plain = namespace.and_then(|id| request.plain(&turn.input[head.clone()], id));
                 let start = head.start;
                 turn.requests.push(Request { start, what: What::Http { head, body, key, plain } });
             }

@@ -10,10 +10,16 @@
 //!
 //! [`Turn`]: ringhold_node::turn::Turn
 
+mod batch;
 mod body;
 mod handover;
+mod json;
+mod keys;
 mod loopback;
 mod metrics;
+mod namespaces;
+mod openapi;
+mod operations;
 mod pages;
 mod routes;
 

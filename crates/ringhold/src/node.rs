@@ -128,7 +128,8 @@ impl Node {
                 passwords,
                 server_names: settings.server_names.clone(),
                 disabled_commands: Disabled::of(&settings.disabled_commands),
-                default_ttl: None,
+                namespaces: ringhold_node::namespaces::Namespaces::default(),
+                content_types: ringhold_node::content_types::ContentTypes::default(),
                 tunables: Tunables {
                     idle_timeout_ms: AtomicU64::new(idle_ms),
                     connections_max: AtomicUsize::new(settings.connections_max),

@@ -73,6 +73,13 @@ impl Settings {
         }
     }
 
+    /// The longest value, in bytes, whether or not it was set.
+    #[must_use]
+    pub fn value_len_max_effective(&self) -> usize {
+        let eighth = usize::try_from(self.memory / 8).unwrap_or(usize::MAX);
+        self.value_len_max.unwrap_or_else(|| VALUE_LEN_DEFAULT.min(eighth))
+    }
+
     /// Checks what one setting alone cannot say.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ pub const SHARDS_MAX: u64 = 1024;
 const SHARD_SEGMENTS_MIN: u64 = 128;
 /// Segments a shard needs to work at all when the limit is lowered.
 const SHARD_SEGMENTS_FLOOR: u64 = 40;
+/// Segments of a namespace's least quota, in each shard.
+const QUOTA_SEGMENTS_MIN: u64 = 8;
 /// The part of the limit that only backup entries may use: one in this many bytes (4 %).
 const RESERVE_PART: u64 = 25;
 /// Values being received hold at most the limit divided by this.
@@ -151,6 +153,15 @@ impl Geometry {
     #[must_use]
     pub fn slots_per_shard(&self) -> usize {
         usize::from(SLOTS) / self.shards
+    }
+
+    /// The least quota of a namespace over all shards, in bytes: in each its tables, and segments enough that one can be
+    /// evicted while others are written.
+    #[must_use]
+    pub fn quota_min(&self) -> u64 {
+        let seg_len = u64::try_from(self.seg_len).unwrap_or(u64::MAX);
+        let shards = u64::try_from(self.shards).unwrap_or(u64::MAX);
+        shards * (crate::space::Space::fixed_charge(self) + QUOTA_SEGMENTS_MIN * seg_len)
     }
 
     fn limit_max(shards: u64, seg_len: u64) -> u64 {

@@ -210,6 +210,9 @@ impl Shard {
             handled += work.expired - before.expired + work.items_moved - before.items_moved;
             more |= !space.detached.is_empty();
         }
+        for idx in 0..self.spaces.len() {
+            more |= self.spaces[idx].evicts && !self.shed(idx, now, log);
+        }
         for _ in 0..EVACUATIONS_MAX {
             if self.common.budget.used() <= self.common.budget.ceiling(Purse::Common) {
                 break;
@@ -254,18 +257,42 @@ impl Shard {
         self.common.role(slot)
     }
 
-    /// Bounds the memory of a namespace in this shard, in bytes; entries of backup slots do not count.
-    pub fn set_quota(&mut self, ns: NamespaceId, quota: Option<u64>) {
-        if let Some(space) = self.space_or_new(ns) {
-            space.quota = quota;
-        }
+    /// Bounds the memory of a namespace in this shard, in bytes (entries of backup slots do not count), and says
+    /// whether its entries may be evicted. Whether it is within its quota now: an evicted namespace that is not gives
+    /// up some segments with every call.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]: there is no room for the namespace's tables, or there are too many namespaces.
+    pub fn configure(
+        &mut self,
+        ns: NamespaceId,
+        quota: Option<u64>,
+        evicts: bool,
+        now: UnixTime,
+        log: &mut impl Log,
+    ) -> Result<bool, UpdateError> {
+        self.check_spaces(ns)?;
+        let idx = self.with_room(now, log, EVACUATIONS_MAX, |shard| {
+            shard.space_idx(ns).ok_or((None, Want::Engine))
+        })?;
+        self.spaces[idx].quota = quota;
+        self.spaces[idx].evicts = evicts;
+        Ok(!evicts || self.shed(idx, now, log))
     }
 
-    /// Whether entries of a namespace may be evicted.
-    pub fn set_evicts(&mut self, ns: NamespaceId, evicts: bool) {
-        if let Some(space) = self.space_or_new(ns) {
-            space.evicts = evicts;
+    /// Evicts from a space that is over its quota; true when it is within, or can give nothing.
+    fn shed(&mut self, idx: usize, now: UnixTime, log: &mut dyn Log) -> bool {
+        for _ in 0..EVACUATIONS_MAX {
+            if self.spaces[idx].is_within_quota(0) {
+                return true;
+            }
+            if !self.spaces[idx].evict_segment(&mut self.common, log, now, Mode::Force) {
+                return true;
+            }
+            while self.common.trim() {}
         }
+        false
     }
 
     /// Drops everything of a namespace; nothing is appended to a log. True if there was anything.
@@ -330,11 +357,6 @@ impl Shard {
     #[inline]
     fn space(&self, ns: NamespaceId) -> Option<&Space> {
         self.spaces.iter().find(|space| space.ns == ns)
-    }
-
-    fn space_or_new(&mut self, ns: NamespaceId) -> Option<&mut Space> {
-        let idx = self.space_idx(ns)?;
-        self.spaces.get_mut(idx)
     }
 
     /// The index of the space of `ns`, made if there is none; `None` when memory is missing.

@@ -2,6 +2,8 @@
 
 pub mod decode;
 pub mod encode;
+pub mod routes;
+mod target;
 
 #[cfg(test)]
 mod tests;

@@ -87,6 +87,58 @@ fn keys_are_read_and_written_from_the_command_line() {
 }
 
 #[test]
+fn namespaces_are_made_and_gone_from_the_command_line() {
+    let node = Node::start();
+    node.check(&["ns", "get", "tenant"], 1, "");
+    node.check(&["ns", "set", "tenant", "--quota", "1KiB"], 1, "");
+    let made = node.run(&["ns", "set", "tenant", "--default-ttl", "1h", "--no-eviction", "--json"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!((&made["default_ttl"], &made["eviction"]), (&"3600000ms".into(), &false.into()));
+    node.check(&["set", "-n", "tenant", "k", "v"], 0, "");
+    let ttl = node.run(&["ttl", "-n", "tenant", "k"]).stdout;
+    let ttl: u64 = String::from_utf8_lossy(&ttl).trim().parse().unwrap();
+    assert!((3590..=3600).contains(&ttl), "{ttl}");
+    let list = String::from_utf8_lossy(&node.run(&["ns", "list"]).stdout).into_owned();
+    assert!(list.contains("default ") && list.contains("tenant "), "{list}");
+    let got = String::from_utf8_lossy(&node.run(&["ns", "get", "tenant"]).stdout).into_owned();
+    assert!(got.contains("entries       1\n"), "{got}");
+    node.check(&["ns", "del", "tenant"], 0, "");
+    node.check(&["get", "-n", "tenant", "k"], 1, "");
+}
+
+#[test]
+fn settings_are_shown_with_their_origin() {
+    let file = std::env::temp_dir().join(format!("ringhold-config-{}.toml", std::process::id()));
+    std::fs::write(&file, "threads = 3\nmemory = \"64MiB\"\n").unwrap();
+    let path = file.to_str().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ringhold"))
+        .args(["config", "--show", "--config", path, "--node", "n1"])
+        .env("RINGHOLD_MEMORY", "128MiB")
+        .output()
+        .unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let row = |name: &str| -> String {
+        let found = text.lines().find(|line| line.starts_with(&format!("{name} = ")));
+        let line = found.unwrap_or_else(|| panic!("{name} in {text}"));
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("node"), "node = \"n1\" # command line");
+    assert_eq!(row("memory"), "memory = \"128MiB\" # environment: RINGHOLD_MEMORY");
+    assert_eq!(row("threads"), format!("threads = 3 # file: {path}"));
+    assert_eq!(row("max-value"), "max-value = \"8MiB\" # default");
+    // What is shown is a configuration file itself.
+    std::fs::write(&file, &text).unwrap();
+    let again = Command::new(env!("CARGO_BIN_EXE_ringhold"))
+        .args(["config", "--config", path])
+        .output()
+        .unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success(), "{told}");
+}
+
+#[test]
 fn a_value_comes_from_standard_input_and_goes_out_as_it_was() {
     let node = Node::start();
     let value: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();

@@ -1,9 +1,10 @@
 //! The string commands that count.
 
 use ringhold_store::entry::{Decision, EntryRef, Value, ValueRef};
+use ringhold_types::entry::ContentTypeId;
 
 use super::options::Lifetime;
-use super::strings::put;
+use super::strings::put_as;
 use super::{Call, Done, Failure};
 use crate::cells::{Cells, with_room};
 use crate::number;
@@ -97,10 +98,12 @@ fn rewrite<C: Cells, N: Number>(
         with_room(cells, cell, now, |cell| {
             cell.update(key, now, |old| {
                 number = next(old.as_ref().map(EntryRef::value));
+                let content_type = old.as_ref().map_or(ContentTypeId::NONE, EntryRef::content_type);
                 match &number {
-                    Ok(number) => put(
+                    Ok(number) => put_as(
                         Value::Bytes(number.text(&mut buffer).as_bytes()),
                         Lifetime::Keep.deadlines(old.as_ref(), default),
+                        content_type,
                     ),
                     Err(_) => Decision::Keep,
                 }

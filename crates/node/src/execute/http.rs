@@ -1,18 +1,22 @@
 //! Execution of HTTP requests on keys.
 
+mod answer;
+mod lease;
 mod verbs;
 
-use ringhold_store::entry::{
-    Decision, EntryRef, KIND_BYTES, Lookup, Outcome, Put, UpdateError, Value, ValueRef,
-};
+use ringhold_store::entry::{Decision, KIND_BYTES, Lookup, Outcome, Put, Value};
 use ringhold_store::hash::KeyHash;
 use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::id::NamespaceId;
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Decoder, Method, Plain, Refusal, Request};
-use ringhold_wire::http::encode::{Comparison, Head, names_version, problem};
+use ringhold_wire::http::encode::{Comparison, names_version};
+
+use answer::Answer;
 
 use crate::args::LargeArg;
 use crate::cells::{Access, Cells, with_room};
+use crate::content_types::ContentTypeError;
 use crate::output::Output;
 use crate::session::Fate;
 use crate::shard_cell::Key;
@@ -76,7 +80,22 @@ pub fn request<C: Cells>(
         Answer { node, fate, out, is_hit: None }.problem(&refusal);
         return fate;
     }
-    serve(&request, parts, cells, (node, now), counts, out)
+    let Some(namespace) = namespace_of(&request, node) else {
+        let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
+        Answer { node, fate, out, is_hit: None }.simple_problem(
+            404,
+            "no-such-namespace",
+            "no namespace has this name: PUT /v1/ns/{name} makes one",
+        );
+        return fate;
+    };
+    serve(&Request { namespace, ..request }, parts, cells, (node, now), counts, out)
+}
+
+/// The number of the namespace that a request names.
+#[must_use]
+pub fn namespace_of(request: &Request<'_>, node: &NodeState) -> Option<NamespaceId> {
+    request.namespace_name.map_or(Some(request.namespace), |name| node.namespaces.id_of(name))
 }
 
 /// Executes a request that was checked when it was decoded; what becomes of its connection.
@@ -117,6 +136,7 @@ fn serve<C: Cells>(
         Method::Append | Method::Prepend => {
             verbs::join(request, key, parts.body, &mut access, now, &mut answer);
         }
+        Method::FillLease => lease::fill_lease(request, key, &mut access, now, &mut answer),
     }
     match answer.is_hit {
         Some(true) => counts.add(Counter::Hits, 1),
@@ -194,169 +214,6 @@ fn is_our_name(host: &[u8], node: &NodeState) -> bool {
         || node.server_names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// What a cache in front may make of an entry (RFC 9111, RFC 5861), and where it came from (RFC 9211).
-#[derive(Clone, Copy, Debug)]
-struct Freshness {
-    /// Whole seconds until it is stale, or dead; negative: since it is stale. `None`: it has no end.
-    ttl_s: Option<i64>,
-    /// Whole seconds that it can be read as stale.
-    stale_for_s: Option<u64>,
-}
-
-impl Freshness {
-    fn of(deadlines: Deadlines, now: Now) -> Self {
-        let end = deadlines.soft.or(deadlines.hard);
-        let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
-        let ttl_s = end
-            .map(|end| (signed(end.as_millis()) - signed(now.unix().as_millis())).div_euclid(1000));
-        let stale_for_s = deadlines
-            .soft
-            .zip(deadlines.hard)
-            .map(|(soft, hard)| hard.remaining(soft.max(now.unix())).as_secs());
-        Self { ttl_s, stale_for_s }
-    }
-
-    fn fields(self, head: &mut Head<'_>) {
-        let Some(ttl_s) = self.ttl_s else {
-            head.fields(b"cache-status: ringhold; hit\r\n");
-            return;
-        };
-        let mut control = format!("max-age={}", ttl_s.max(0));
-        if let Some(stale_for_s) = self.stale_for_s {
-            control.extend([", stale-while-revalidate=", &stale_for_s.to_string()]);
-        }
-        head.field("cache-control", control.as_bytes());
-        head.field("cache-status", format!("ringhold; hit; ttl={ttl_s}").as_bytes());
-    }
-}
-
-/// What every answer with a value carries; a stored page can never act as ours.
-const VALUE_FIELDS: &[u8] = b"content-type: application/octet-stream\r\n\
-    x-content-type-options: nosniff\r\ncontent-security-policy: sandbox\r\n";
-
-struct Answer<'a> {
-    node: &'a NodeState,
-    fate: Fate,
-    out: &'a mut Output,
-    /// Whether a read found the key.
-    is_hit: Option<bool>,
-}
-
-impl Answer<'_> {
-    /// Begins an answer with what every answer carries.
-    fn head(&mut self, status: u16) -> Head<'_> {
-        let mut head = Head::new(&mut self.out.bytes, status);
-        head.fields(self.node.http_fields.as_bytes());
-        if self.fate == Fate::Close {
-            head.field("connection", b"close");
-        }
-        head
-    }
-
-    fn problem(&mut self, refusal: &Refusal) {
-        let body = problem(refusal.status, refusal.code, refusal.detail, &self.node.name);
-        let mut head = self.head(refusal.status);
-        if let Some(allow) = refusal.allow {
-            head.field("allow", allow.as_bytes());
-        }
-        if refusal.status == 401 {
-            head.field("www-authenticate", b"Bearer");
-        }
-        if refusal.status == 503 {
-            head.field("retry-after", b"1");
-        }
-        head.field("content-type", b"application/problem+json");
-        head.number("content-length", wide(body.len())).end();
-        self.out.bytes.extend_from_slice(body.as_bytes());
-    }
-
-    fn simple_problem(&mut self, status: u16, code: &'static str, detail: &'static str) {
-        self.problem(&Refusal {
-            status,
-            code,
-            detail,
-            allow: None,
-            used: Some(0),
-            is_for_control: false,
-        });
-    }
-
-    fn failed(&mut self, error: UpdateError) {
-        match error {
-            UpdateError::Full { retry: true } | UpdateError::NeedRoom { .. } => {
-                self.simple_problem(
-                    503,
-                    "no-room-now",
-                    "there is no room at the moment, try again",
-                );
-            }
-            UpdateError::Full { retry: false } => {
-                self.simple_problem(507, "no-room", "there is no room and nothing may be evicted");
-            }
-            UpdateError::TooManySpaces { .. } => {
-                self.simple_problem(
-                    507,
-                    "too-many-namespaces",
-                    "use one of the 64 namespaces that have entries",
-                );
-            }
-            UpdateError::TooLarge { .. } => self.problem(&too_large()),
-            UpdateError::KeyTooLong { .. } => {
-                self.simple_problem(413, "key-too-long", "a key has at most 65535 bytes");
-            }
-        }
-    }
-
-    /// The current version of an entry whose precondition failed.
-    fn precondition_failed(&mut self, version: Option<Version>) {
-        let detail = "the entry is not as the request's precondition says";
-        let body = problem(412, "precondition-failed", detail, &self.node.name);
-        let mut head = self.head(412);
-        if let Some(Version(version)) = version {
-            head.etag(version);
-        }
-        head.field("content-type", b"application/problem+json");
-        head.number("content-length", wide(body.len())).end();
-        self.out.bytes.extend_from_slice(body.as_bytes());
-    }
-
-    fn value(&mut self, entry: &EntryRef<'_>, now: Now, is_head: bool) {
-        let value = entry.value();
-        let freshness = Freshness::of(entry.deadlines(), now);
-        self.out.bytes.reserve(512 + value.len());
-        let mut head = self.head(200);
-        head.number("content-length", wide(value.len()));
-        head.etag(entry.version().0);
-        freshness.fields(&mut head);
-        head.fields(VALUE_FIELDS).end();
-        if is_head {
-            return;
-        }
-        match value {
-            ValueRef::Bytes(bytes) => self.out.bytes.extend_from_slice(bytes),
-            ValueRef::Large(large) => self.out.insert(large, 0, large.len()),
-        }
-    }
-
-    fn not_modified(&mut self, entry: &EntryRef<'_>, now: Now) {
-        let freshness = Freshness::of(entry.deadlines(), now);
-        let mut head = self.head(304);
-        freshness.fields(head.etag(entry.version().0));
-        head.end();
-    }
-
-    fn missing(&mut self, is_head: bool) {
-        let body = problem(404, "no-such-key", "no entry has this key", &self.node.name);
-        let mut head = self.head(404);
-        head.field("cache-status", b"ringhold; fwd=miss");
-        head.field("content-type", b"application/problem+json");
-        head.number("content-length", wide(body.len())).end();
-        if !is_head {
-            self.out.bytes.extend_from_slice(body.as_bytes());
-        }
-    }
-}
-
 fn read<C: Cells>(
     request: &Request<'_>,
     key: Key<'_>,
@@ -402,6 +259,37 @@ fn holds(request: &Request<'_>, old: Option<Version>) -> bool {
         && !request.if_none_match.is_some_and(|list| names(list, Comparison::Weak))
 }
 
+fn deadlines_of(request: &Request<'_>, key: Key<'_>, now: Now, node: &NodeState) -> Deadlines {
+    match (request.ttl, request.stale_for) {
+        (Some(ttl), None) => Deadlines { hard: Some(now.unix().after(ttl)), soft: None },
+        (Some(ttl), Some(stale_for)) => {
+            let soft = now.unix().after(ttl);
+            Deadlines { hard: Some(soft.after(stale_for)), soft: Some(soft) }
+        }
+        (None, _) => Deadlines { hard: node.default_deadline(key.namespace, now), soft: None },
+    }
+}
+
+/// The number of the content type of a body; `Err` when there is none and that was answered.
+fn content_type_of(request: &Request<'_>, answer: &mut Answer<'_>) -> Result<ContentTypeId, ()> {
+    let types = &answer.node.content_types;
+    let (status, code, detail) = match types.id_of(request.content_type, request.content_encoding) {
+        Ok(id) => return Ok(id),
+        Err(ContentTypeError::TooLong) => (
+            400,
+            "content-type-too-long",
+            "Content-Type and Content-Encoding have at most 255 bytes together",
+        ),
+        Err(ContentTypeError::TooMany) => (
+            415,
+            "too-many-content-types",
+            "this node keeps at most 4096 different content types: use one of those",
+        ),
+    };
+    answer.simple_problem(status, code, detail);
+    Err(())
+}
+
 fn put<C: Cells>(
     request: &Request<'_>,
     key: Key<'_>,
@@ -413,18 +301,23 @@ fn put<C: Cells>(
     if let Some(error) = large.as_ref().and_then(|large| large.refusal) {
         return answer.failed(error);
     }
-    let deadlines = match (request.ttl, request.stale_for) {
-        (Some(ttl), None) => Deadlines { hard: Some(now.unix().after(ttl)), soft: None },
-        (Some(ttl), Some(stale_for)) => {
-            let soft = now.unix().after(ttl);
-            Deadlines { hard: Some(soft.after(stale_for)), soft: Some(soft) }
-        }
-        (None, _) => {
-            Deadlines { hard: answer.node.default_deadline(key.namespace, now), soft: None }
-        }
-    };
+    let Ok(content_type) = content_type_of(request, answer) else { return };
+    let mut deadlines = deadlines_of(request, key, now, answer.node);
     let mut before = None;
+    let mut is_lost = false;
     let outcome = access.write(key.at.slot, |cell, cells| {
+        match request.lease.map(|number| cell.lease_terms(key, number, now)) {
+            None => {}
+            Some(Ok(ttl)) => {
+                if let (None, Some(ttl)) = (request.ttl, ttl) {
+                    deadlines = Deadlines { hard: Some(now.unix().after(ttl)), soft: None };
+                }
+            }
+            Some(Err(_)) => {
+                is_lost = true;
+                return Ok(Outcome::Kept);
+            }
+        }
         with_room(cells, cell, now, |cell| {
             let pages = large.as_mut().map(|large| &mut large.writer);
             cell.update(key, now, |old| {
@@ -437,12 +330,17 @@ fn put<C: Cells>(
                     kind: KIND_BYTES,
                     deadlines,
                     client_flags: 0,
-                    content_type: ContentTypeId::NONE,
+                    content_type,
                 })
             })
         })
     });
     match outcome {
+        Ok(_) if is_lost => answer.simple_problem(
+            412,
+            "lease-lost",
+            "the fill lease has ended, or the key was written or deleted meanwhile: read it again",
+        ),
         Ok(Outcome::Put { version: Version(version), created: true }) => {
             answer.head(201).etag(version).number("content-length", 0).end();
         }
@@ -479,8 +377,4 @@ fn delete<C: Cells>(
         Ok(_) => answer.head(204).end(),
         Err(error) => answer.failed(error),
     }
-}
-
-fn wide(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

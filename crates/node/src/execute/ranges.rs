@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use ringhold_store::entry::{Lookup, Outcome, UpdateError, Value, ValueRef};
 use ringhold_store::large::{Large, LargeWriter};
-use ringhold_types::entry::{Deadlines, Version};
+use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
 use ringhold_types::time::{Now, UnixTime};
 
 use super::options::Lifetime;
-use super::strings::put;
+use super::strings::put_as;
 use super::{Call, Done, Failure};
 use crate::cells::{Access, Cells, with_room};
 use crate::number;
@@ -196,9 +196,11 @@ pub(super) fn rewrite<'p, C: Cells>(
     access.write(key.at.slot, |cell, cells| {
         with_room(cells, cell, now, |cell| {
             let mut version = None;
+            let mut content_type = ContentTypeId::NONE;
             let (old, deadlines) = match cell.peek(key, now) {
                 Lookup::Hit(entry) => {
                     version = Some(entry.version());
+                    content_type = entry.content_type();
                     let value = match entry.value() {
                         ValueRef::Bytes(bytes) => Old::Bytes(bytes.to_vec()),
                         ValueRef::Large(large) => Old::Large(Arc::clone(large)),
@@ -211,7 +213,7 @@ pub(super) fn rewrite<'p, C: Cells>(
             };
             let Some(parts) = parts(old.len(), version) else { return Ok(Outcome::Kept) };
             let len = parts.iter().map(Part::len).sum();
-            write_parts(cell, key, now, (&old, &parts, len), deadlines)
+            write_parts(cell, key, now, (&old, &parts, len), (deadlines, content_type))
         })
     })
 }
@@ -221,18 +223,18 @@ fn write_parts(
     key: Key<'_>,
     now: Now,
     (old, parts, len): (&Old, &[Part<'_>], usize),
-    deadlines: Deadlines,
+    (deadlines, content_type): (Deadlines, ContentTypeId),
 ) -> Result<Outcome, UpdateError> {
     if len <= BUFFERED_LEN_MAX {
         let mut bytes = Vec::with_capacity(len);
         each_piece(old, parts, |piece| bytes.extend_from_slice(piece));
-        return cell.update(key, now, |_| put(Value::Bytes(&bytes), deadlines));
+        return cell.update(key, now, |_| put_as(Value::Bytes(&bytes), deadlines, content_type));
     }
     let mut writer: Option<LargeWriter> = Some(cell.begin_large(key.namespace, len, now)?);
     if let Some(writer) = &mut writer {
         each_piece(old, parts, |piece| writer.write(piece));
     }
-    cell.update(key, now, |_| put(Value::Large(&mut writer), deadlines))
+    cell.update(key, now, |_| put_as(Value::Large(&mut writer), deadlines, content_type))
 }
 
 fn each_piece(old: &Old, parts: &[Part<'_>], mut take: impl FnMut(&[u8])) {

@@ -288,13 +288,16 @@ fn equals(value: ValueRef<'_>, bytes: &[u8]) -> bool {
 
 /// Plain bytes as the content of an entry.
 pub(super) fn put(value: Value<'_>, deadlines: Deadlines) -> Decision<'_> {
-    Decision::Put(Put {
-        value,
-        kind: KIND_BYTES,
-        deadlines,
-        client_flags: 0,
-        content_type: ContentTypeId::NONE,
-    })
+    put_as(value, deadlines, ContentTypeId::NONE)
+}
+
+/// The same, of a content type: that of what is changed in place.
+pub(super) fn put_as(
+    value: Value<'_>,
+    deadlines: Deadlines,
+    content_type: ContentTypeId,
+) -> Decision<'_> {
+    Decision::Put(Put { value, kind: KIND_BYTES, deadlines, client_flags: 0, content_type })
 }
 
 /// `MSET key value [key value …]`: seen by others at once.

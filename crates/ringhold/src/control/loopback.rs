@@ -5,8 +5,8 @@
 
 use hyper::body::Bytes;
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, IF_MATCH,
-    IF_NONE_MATCH, ORIGIN,
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName,
+    HeaderValue, IF_MATCH, IF_NONE_MATCH, ORIGIN,
 };
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
@@ -18,8 +18,16 @@ use crate::clock::Clock;
 use crate::shared::Shared;
 
 /// The fields of a request that mean something for a key.
-const FIELDS: [HeaderName; 5] =
-    [AUTHORIZATION, ORIGIN, IF_MATCH, IF_NONE_MATCH, HeaderName::from_static("ringhold-ttl")];
+const FIELDS: [HeaderName; 8] = [
+    AUTHORIZATION,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    ORIGIN,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    HeaderName::from_static("ringhold-fill-lease"),
+    HeaderName::from_static("ringhold-ttl"),
+];
 /// The most fields of our own answers.
 const ANSWER_FIELDS_MAX: usize = 32;
 
@@ -51,9 +59,19 @@ impl Loopback {
         shared: &Shared,
     ) -> Option<Response<Answer>> {
         let head = plain_head(parts, body.len());
+        self.serve_plain(&head, body, shared)
+    }
+
+    /// Serves one request that is in the plain form already; `None` when the answer cannot be read.
+    pub(crate) fn serve_plain(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        shared: &Shared,
+    ) -> Option<Response<Answer>> {
         let mut one = One(Session::http());
         let (mut answered, mut large) = (Vec::new(), Vec::new());
-        for mut rest in [&head[..], body] {
+        for mut rest in [head, body] {
             while !rest.is_empty() {
                 self.turn.begin();
                 let space = self.turn.space(&mut one.0);
@@ -78,7 +96,7 @@ impl Loopback {
         *response.status_mut() = StatusCode::from_u16(read.code?).ok()?;
         for field in read.headers.iter() {
             let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-            let is_for_head = name == CONTENT_LENGTH && parts.method != hyper::Method::HEAD;
+            let is_for_head = name == CONTENT_LENGTH && !head.starts_with(b"HEAD ");
             if name != CONNECTION && !is_for_head {
                 response.headers_mut().append(name, HeaderValue::from_bytes(field.value).ok()?);
             }

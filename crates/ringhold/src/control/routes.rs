@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
 };
@@ -14,46 +14,41 @@ use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use ringhold_node::cells::{Access, Cells as _};
 use ringhold_node::execute::http::refusal_of_access;
-use ringhold_node::execute::keyspace::{Place, walk};
-use ringhold_types::id::NamespaceId;
-use ringhold_types::slot::{SLOTS, Slot};
 use ringhold_types::time::Now;
 use ringhold_wire::http::encode::problem;
+use ringhold_wire::http::routes::{self, Resource};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::body::Answer;
 use super::loopback::Loopback;
-use super::{metrics, pages};
+use super::operations::Operations;
+use super::{metrics, openapi, pages};
 use crate::clock::Clock;
 use crate::shared::Shared;
 
 /// A permit is for so many bytes of a body.
-const PERMIT_LEN: usize = 64 * 1024;
-/// The keys on a page of a list: when nothing is said, and at most.
-const PAGE_KEYS: u64 = 100;
-const PAGE_KEYS_MAX: u64 = 1000;
-/// The most entries that are looked at for one page, or in one step of a deletion.
-const WALK_MAX: u64 = 10_000;
-
+pub(super) const PERMIT_LEN: usize = 64 * 1024;
 /// What all requests of the control plane share.
 #[derive(Debug)]
 pub(super) struct State {
-    shared: Arc<Shared>,
-    loopback: Mutex<Loopback>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) loopback: Mutex<Loopback>,
     clock: Mutex<Clock>,
-    bodies: Semaphore,
-    permits: usize,
+    pub(super) bodies: Semaphore,
+    pub(super) permits: usize,
+    pub(super) operations: Operations,
 }
 
-type Reply = Response<Answer>;
+pub(super) type Reply = Response<Answer>;
 
 impl State {
     pub(super) fn new(shared: Arc<Shared>, bodies_len_max: usize) -> Self {
         let loopback = Mutex::new(Loopback::new(&shared));
         let permits = bodies_len_max / PERMIT_LEN;
         let clock = Mutex::new(Clock::start());
-        Self { shared, loopback, clock, bodies: Semaphore::new(permits), permits }
+        let (bodies, operations) = (Semaphore::new(permits), Operations::default());
+        Self { shared, loopback, clock, bodies, permits, operations }
     }
 
     /// Counts a connection that is gone.
@@ -61,7 +56,7 @@ impl State {
         self.shared.left();
     }
 
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         self.clock.lock().now()
     }
 
@@ -79,59 +74,69 @@ impl State {
     }
 
     async fn route(&self, parts: &Parts, body: Incoming) -> Reply {
-        let path = parts.uri.path();
-        let is_health = matches!(path, "/livez" | "/readyz");
-        if is_key(path) {
+        let resource = routes::resource(parts.uri.path());
+        if let Some(Resource::Key { .. }) = resource {
             return self.key(parts, body).await;
         }
+        let is_health = matches!(resource, Some(Resource::Live | Resource::Ready));
         if let Some(refusal) = self.refused(parts, is_health) {
             return refusal;
         }
+        let Some(resource) = resource else {
+            return self.problem(404, "no-such-route", "nothing is served at this path");
+        };
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
-        match path {
-            "/livez" | "/readyz" | "/" | "/metrics" | "/v1/node" if !is_read => {
-                self.not_allowed("GET, HEAD")
+        match resource {
+            Resource::Live if is_read => plain("text/plain", "ok\n".to_owned()),
+            Resource::Ready if is_read => self.ready(parts),
+            Resource::Front if is_read => self.front(),
+            Resource::Metrics if is_read => {
+                plain(metrics::CONTENT_TYPE, metrics::text(&self.shared, self.now()))
             }
-            "/livez" => plain("text/plain", "ok\n".to_owned()),
-            "/readyz" => self.ready(parts),
-            "/" => self.front(),
-            "/metrics" => plain(metrics::CONTENT_TYPE, metrics::text(&self.shared, self.now())),
-            "/v1/node" => json_reply(&self.node()),
-            _ => match listed(path) {
-                Some(Ok(namespace)) if is_read => self.list(namespace, parts),
-                Some(Ok(namespace)) if parts.method == Method::DELETE => {
-                    self.clear(namespace, parts).await
-                }
-                Some(Ok(_)) => self.not_allowed("GET, HEAD, DELETE"),
-                Some(Err(())) => self.problem(
-                    404,
-                    "no-such-namespace",
-                    "no namespace has this name; there are default and db1 to db15",
-                ),
-                None => self.problem(404, "no-such-route", "nothing is served at this path"),
+            Resource::OpenApi if is_read => plain("application/json", openapi::text()),
+            Resource::Node if is_read => json_reply(&self.node()),
+            Resource::Keys { namespace } => match self.named(namespace) {
+                None => self.no_such_namespace(),
+                Some((id, _)) if is_read => self.list(id, parts),
+                Some(named) if parts.method == Method::DELETE => self.clear(named, parts).await,
+                Some(_) => self.not_allowed(parts.uri.path()),
             },
+            Resource::Namespaces if is_read => self.namespaces(),
+            Resource::Namespace(name) if is_read => self.namespace(name),
+            Resource::Namespace(name) if parts.method == Method::PUT => {
+                self.put_namespace(name, parts, body).await
+            }
+            Resource::Namespace(name) if parts.method == Method::DELETE => {
+                self.delete_namespace(name)
+            }
+            Resource::Batch if parts.method == Method::POST => self.batch(parts, body).await,
+            Resource::Operations if is_read => json_reply(&self.operations.json(self.now())),
+            Resource::Operation(id) if is_read || parts.method == Method::DELETE => {
+                self.operation(id, !is_read)
+            }
+            Resource::Key { .. }
+            | Resource::Batch
+            | Resource::Namespaces
+            | Resource::Namespace(_)
+            | Resource::Operations
+            | Resource::Operation(_)
+            | Resource::Node
+            | Resource::Live
+            | Resource::Ready
+            | Resource::Metrics
+            | Resource::OpenApi
+            | Resource::Front => self.not_allowed(parts.uri.path()),
         }
     }
 
-    /// A request on a key: gathered, then served as a worker would.
-    async fn key(&self, parts: &Parts, body: Incoming) -> Reply {
-        let most = self.shared.node.geometry.value_len_max;
-        let hint = body.size_hint().upper().and_then(|len| usize::try_from(len).ok());
-        let permits = hint.unwrap_or(most).min(most).div_ceil(PERMIT_LEN).min(self.permits);
-        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let Ok(_held) = self.bodies.acquire_many(permits).await else {
-            return self.problem(503, "stopping", "the node stops");
+    fn operation(&self, id: &str, is_to_end: bool) -> Reply {
+        let Some(operation) = self.operations.get(id) else {
+            return self.problem(404, "no-such-operation", "it never was, or ended long ago");
         };
-        let Ok(body) = Limited::new(body, most).collect().await else {
-            return self.problem(
-                413,
-                "value-too-large",
-                "the body is over this node's limit for values (--max-value), or did not arrive",
-            );
-        };
-        let body: Bytes = body.to_bytes();
-        let served = self.loopback.lock().serve(parts, &body, &self.shared);
-        served.unwrap_or_else(|| self.problem(500, "internal", "the answer could not be read"))
+        if is_to_end && !Operations::cancel(&operation) {
+            return self.problem(409, "operation-ended", "there is nothing left to cancel");
+        }
+        json_reply(&operation.json(self.now()))
     }
 
     fn refused(&self, parts: &Parts, is_health: bool) -> Option<Reply> {
@@ -152,7 +157,12 @@ impl State {
         Some(reply)
     }
 
-    fn problem(&self, status: u16, code: &str, detail: &str) -> Reply {
+    pub(super) fn problem_json(&self, status: u16, code: &str, detail: &str) -> Value {
+        let text = problem(status, code, detail, &self.shared.node.name);
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    pub(super) fn problem(&self, status: u16, code: &str, detail: &str) -> Reply {
         let text = problem(status, code, detail, &self.shared.node.name);
         let mut reply = plain("application/problem+json", text);
         *reply.status_mut() =
@@ -160,9 +170,11 @@ impl State {
         reply
     }
 
-    fn not_allowed(&self, allow: &'static str) -> Reply {
+    fn not_allowed(&self, path: &str) -> Reply {
         let mut reply = self.problem(405, "method-not-allowed", "this path knows other methods");
-        reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        if let Ok(allow) = HeaderValue::from_str(&allowed(path)) {
+            reply.headers_mut().insert(ALLOW, allow);
+        }
         reply
     }
 
@@ -221,145 +233,44 @@ impl State {
         })
     }
 
-    /// A page of the keys of a namespace.
-    fn list(&self, namespace: NamespaceId, parts: &Parts) -> Reply {
-        let Ok(asked) = Asked::parse(parts.uri.query().unwrap_or_default()) else {
-            return self.problem(
-                400,
-                "bad-parameter",
-                "a list knows prefix=, cursor= and limit=1..1000",
-            );
-        };
-        let Some(from) = Place::of_cursor(asked.cursor) else {
-            return self.problem(400, "bad-cursor", "a cursor is the next of the page before");
-        };
-        let access = Access::each(&self.shared.shards);
-        let mut keys = Vec::new();
-        let mut seen = 0;
-        let next = walk(&access, namespace, from, WALK_MAX, self.now(), |entry| {
-            seen += 1;
-            if entry.key().starts_with(&asked.prefix) {
-                keys.push(key_json(entry.key()));
-            }
-            keys.len() as u64 >= asked.limit
-        });
-        let next = next.map(|place| place.cursor().to_string());
-        json_reply(&json!({ "keys": keys, "next": next }))
-    }
-
-    /// Deletes all keys of a namespace, or those with a prefix; in steps, so that others are served meanwhile.
-    async fn clear(&self, namespace: NamespaceId, parts: &Parts) -> Reply {
-        let query = parts.uri.query().unwrap_or_default();
-        let asked =
-            Asked::parse(query).ok().filter(|asked| asked.is_all || !asked.prefix.is_empty());
-        let Some(asked) = asked else {
-            return self.problem(400, "nothing-named", "say prefix=… or all=true");
-        };
-        let mut deleted = 0;
-        if asked.is_all && asked.prefix.is_empty() {
-            for slot in (0..SLOTS).filter_map(Slot::new) {
-                let cells = &self.shared.shards;
-                let mut cell = cells.write(cells.shard_of(slot));
-                let count = cell.shard().slot_stats(namespace, slot).entries;
-                if count > 0 {
-                    deleted += count;
-                    cell.clear(namespace, slot, self.now());
-                }
-            }
-            return json_reply(&json!({ "deleted": deleted }));
-        }
-        let mut from = Some(Place::START);
-        while let Some(place) = from {
-            from = self.delete_some(namespace, &asked.prefix, place, &mut deleted);
-            tokio::task::yield_now().await;
-        }
-        json_reply(&json!({ "deleted": deleted }))
-    }
-
-    /// One step of deleting the keys with a prefix; where the next begins.
-    fn delete_some(
+    /// The body of a request that brings JSON, of at most `len_max` bytes.
+    pub(super) async fn json_body(
         &self,
-        namespace: NamespaceId,
-        prefix: &[u8],
-        from: Place,
-        deleted: &mut u64,
-    ) -> Option<Place> {
-        use ringhold_node::shard_cell::Key;
-        use ringhold_store::entry::{Decision, Outcome};
-        let (now, mut access) = (self.now(), Access::each(&self.shared.shards));
-        let mut found = Vec::new();
-        let next = walk(&access, namespace, from, WALK_MAX, now, |entry| {
-            if entry.key().starts_with(prefix) {
-                found.push(entry.key().to_vec());
-            }
-            false
+        parts: &Parts,
+        body: Incoming,
+        len_max: usize,
+    ) -> Result<Bytes, Reply> {
+        let is_json = parts.headers.get(CONTENT_TYPE).is_none_or(|content_type| {
+            let essence = content_type.to_str().unwrap_or_default().split(';').next();
+            // The second is what `curl --data` says unasked.
+            ["application/json", "application/x-www-form-urlencoded"]
+                .iter()
+                .any(|known| essence.is_some_and(|e| e.trim().eq_ignore_ascii_case(known)))
         });
-        for bytes in &found {
-            let at = self.shared.node.hash_seed.key(bytes);
-            let key = Key { namespace, bytes, at };
-            let outcome =
-                access.write(at.slot, |cell, _| cell.update(key, now, |_| Decision::Delete));
-            *deleted += u64::from(outcome == Ok(Outcome::Deleted));
+        if !is_json {
+            return Err(self.problem(415, "not-json", "send the body as application/json"));
         }
-        next
-    }
-}
-
-/// What a list or a deletion is asked for.
-struct Asked {
-    prefix: Vec<u8>,
-    cursor: u64,
-    limit: u64,
-    is_all: bool,
-}
-
-impl Asked {
-    fn parse(query: &str) -> Result<Self, ()> {
-        let mut asked = Self { prefix: Vec::new(), cursor: 0, limit: PAGE_KEYS, is_all: false };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=').ok_or(())? {
-                ("prefix", text) => {
-                    asked.prefix = percent_encoding::percent_decode_str(text).collect();
-                }
-                ("cursor", text) => asked.cursor = text.parse().map_err(drop)?,
-                ("limit", text) => {
-                    asked.limit = text.parse().map_err(drop)?;
-                    if !(1..=PAGE_KEYS_MAX).contains(&asked.limit) {
-                        return Err(());
-                    }
-                }
-                ("all", "true") => asked.is_all = true,
-                _ => return Err(()),
+        let permits = u32::try_from(len_max.div_ceil(PERMIT_LEN).min(self.permits));
+        let Ok(_held) = self.bodies.acquire_many(permits.unwrap_or(1)).await else {
+            return Err(self.problem(503, "stopping", "the node stops"));
+        };
+        match Limited::new(body, len_max).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(_) => {
+                let detail = format!("the body is over {len_max} bytes, or did not arrive");
+                Err(self.problem(413, "body-too-large", &detail))
             }
         }
-        Ok(asked)
     }
 }
 
-/// A key as JSON can carry it.
-fn key_json(key: &[u8]) -> Value {
-    use base64::Engine as _;
-    match std::str::from_utf8(key) {
-        Ok(text) => json!({ "key": text }),
-        Err(_) => json!({ "key_b64": base64::engine::general_purpose::STANDARD.encode(key) }),
+/// The methods of a path, for 405; who answers GET answers HEAD.
+fn allowed(path: &str) -> String {
+    let mut methods: Vec<&str> = routes::of(path).map(|route| route.method).collect();
+    if methods.contains(&"get") {
+        methods.push("head");
     }
-}
-
-/// Whether a path is that of a key.
-fn is_key(path: &str) -> bool {
-    path.starts_with("/v1/keys/")
-        || path.strip_prefix("/v1/ns/").is_some_and(|rest| {
-            rest.split_once('/').is_some_and(|(_, rest)| rest.starts_with("keys/"))
-        })
-}
-
-/// The namespace whose keys a path lists; `Err`: there is none of this name. `None`: it is another path.
-fn listed(path: &str) -> Option<Result<NamespaceId, ()>> {
-    if path == "/v1/keys" {
-        return Some(Ok(NamespaceId::DEFAULT));
-    }
-    let name = path.strip_prefix("/v1/ns/")?.strip_suffix("/keys")?;
-    Some(ringhold_wire::http::decode::database(name).ok_or(()))
+    methods.join(", ").to_ascii_uppercase()
 }
 
 fn plain(content_type: &'static str, text: String) -> Reply {
@@ -373,6 +284,6 @@ fn plain(content_type: &'static str, text: String) -> Reply {
     reply
 }
 
-fn json_reply(value: &Value) -> Reply {
+pub(super) fn json_reply(value: &Value) -> Reply {
     plain("application/json", format!("{value}\n"))
 }

@@ -451,8 +451,14 @@ impl Worker {
         let shards = self.shared.shards.count();
         let mut is_more = false;
         for _ in 0..TICKS_PER_TURN.max(shards.div_ceil(workers)) {
-            let ticked = self.shared.shards.write(self.tick_shard % shards).tick(now, TICK_ITEMS);
-            is_more |= ticked.more;
+            let mut cell = self.shared.shards.write(self.tick_shard % shards);
+            is_more |= cell.tick(now, TICK_ITEMS).more;
+            let namespaces = &self.shared.node.namespaces;
+            if namespaces.has_gone() {
+                // A request that was under way when its namespace went may have written to it since.
+                cell.drop_unknown(|id| namespaces.has(id));
+            }
+            drop(cell);
             self.tick_shard += workers;
             if self.tick_shard >= shards {
                 self.tick_shard = self.idx;

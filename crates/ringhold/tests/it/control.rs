@@ -57,6 +57,13 @@ fn routes_of_the_node_are_answered() {
         ("GET /v1/keys?cursor=99999999999999999", 400, "bad-cursor"),
         ("GET /v1/ns/none/keys", 404, "no-such-namespace"),
         ("DELETE /v1/keys", 400, "nothing-named"),
+        ("GET /openapi.json", 200, "\"openapi\":\"3.1.0\""),
+        ("GET /v1/ns", 200, "\"name\":\"db15\""),
+        ("GET /v1/ns/db3", 200, "\"entries\":0"),
+        ("DELETE /v1/ns/db3", 409, "is-a-database"),
+        ("DELETE /v1/ns/none", 404, "no-such-namespace"),
+        ("GET /v1/cluster/operations/7", 404, "no-such-operation"),
+        ("PATCH /v1/ns/db3", 405, "method-not-allowed"),
     ] {
         let (got, body) = ask(&mut client, line);
         assert_eq!(got, status, "{line}: {body}");
@@ -93,9 +100,14 @@ fn keys_are_listed_page_by_page_and_cleared() {
     keys.dedup();
     assert_eq!(keys.len(), 250);
     assert!(ask(&mut client, "GET /v1/keys?prefix=%FF").1.contains("\"key_b64\":\"/w==\""));
-    assert_eq!(ask(&mut client, "DELETE /v1/keys?prefix=list:").1, "{\"deleted\":250}\n");
+    let (status, cleared) = ask(&mut client, "DELETE /v1/keys?prefix=list:");
+    assert_eq!(status, 200);
+    assert!(
+        cleared.contains("\"deleted\":250") && cleared.contains("\"state\":\"done\""),
+        "{cleared}"
+    );
     resp.check("DBSIZE\r\n", ":2\r\n");
-    assert_eq!(ask(&mut client, "DELETE /v1/keys?all=true").1, "{\"deleted\":2}\n");
+    assert!(ask(&mut client, "DELETE /v1/keys?all=true").1.contains("\"deleted\":2"));
     resp.check("DBSIZE\r\n", ":0\r\n");
     node.stop();
 }
@@ -128,5 +140,249 @@ fn health_needs_no_password_and_the_rest_does() {
         client.send(format!("GET /v1/node HTTP/1.1\r\n{fields}\r\n"));
         assert!(client.answer().0.starts_with(&format!("HTTP/1.1 {status} ")), "{fields}");
     }
+    node.stop();
+}
+
+/// Sends a request with a body and returns status, head and body.
+#[track_caller]
+fn send(client: &mut Client, line: &str, fields: &str, body: &str) -> (u16, String, String) {
+    let len = body.len();
+    client.send(format!(
+        "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n{fields}\r\n{body}"
+    ));
+    let (head, body) = client.answer();
+    let status = head[9..12].parse().expect("a status");
+    (status, head, String::from_utf8_lossy(&body).into_owned())
+}
+
+#[test]
+fn a_namespace_has_its_own_keys_quota_and_time_to_live() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "PUT /v1/ns/tenant/keys/k").0, 404, "no key makes a namespace");
+    for (body, code) in [
+        ("{\"quota\":\"1KiB\"}", "bad-quota"),
+        ("{\"default_ttl\":\"soon\"}", "bad-ttl"),
+        ("{\"surprise\":1}", "bad-namespace"),
+        ("[", "bad-namespace"),
+    ] {
+        let (status, _, problem) = send(&mut client, "PUT /v1/ns/tenant", "", body);
+        assert!(status == 400 && problem.contains(code), "{body}: {problem}");
+        let problem: serde_json::Value = serde_json::from_str(&problem).expect("it is JSON");
+        assert_eq!(problem["code"], code);
+    }
+    assert_eq!(send(&mut client, "PUT /v1/ns/Bad!", "", "{}").0, 400);
+    let terms = "{\"quota\":\"16MiB\",\"default_ttl\":\"1h\"}";
+    let (status, _, made) = send(&mut client, "PUT /v1/ns/tenant", "", terms);
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(send(&mut client, "PUT /v1/ns/tenant", "", terms).0, 200);
+    // Its keys are its own, and have its time to live.
+    assert_eq!(send(&mut client, "PUT /v1/ns/tenant/keys/k", "", "v").0, 201);
+    assert_eq!(ask(&mut client, "GET /v1/keys/k").0, 404);
+    let (status, head, value) = send(&mut client, "GET /v1/ns/tenant/keys/k", "", "");
+    assert!(status == 200 && value == "v" && head.contains("cache-control: max-age=3"), "{head}");
+    // Four times the quota passes through it, large values and small ones, and the others keep theirs.
+    assert_eq!(send(&mut client, "PUT /v1/keys/mine", "", "mine").0, 201);
+    let large = "x".repeat(200_000);
+    for number in 0..300 {
+        let line = format!("PUT /v1/ns/tenant/keys/large{number}");
+        assert_eq!(send(&mut client, &line, "", &large).0, 201, "{number}");
+        for more in 0..10 {
+            let line = format!("PUT /v1/ns/tenant/keys/small{number}-{more}");
+            assert_eq!(send(&mut client, &line, "", "small").0, 201, "{number}");
+        }
+    }
+    let used = |client: &mut Client| -> serde_json::Value {
+        serde_json::from_str(&ask(client, "GET /v1/ns/tenant").1).expect("JSON")
+    };
+    let used_bytes = used(&mut client)["used_bytes"].as_u64().expect("a number");
+    assert!((1 << 20..=16 << 20).contains(&used_bytes), "{used_bytes}");
+    assert_eq!(ask(&mut client, "GET /v1/keys/mine").1, "mine");
+    // A value over the share of a shard is refused for good.
+    let (status, _, problem) =
+        send(&mut client, "PUT /v1/ns/tenant/keys/huge", "", &"x".repeat(5_000_000));
+    assert!(status == 413, "{problem}");
+    // A smaller quota holds at once.
+    let terms = "{\"quota\":9000000,\"eviction\":true}";
+    assert_eq!(send(&mut client, "PUT /v1/ns/tenant", "", terms).0, 200);
+    assert!(used(&mut client)["used_bytes"].as_u64().expect("a number") <= 9_000_000);
+    // Without eviction a full namespace refuses, and says that no retry helps.
+    let terms = "{\"quota\":9000000,\"eviction\":false}";
+    assert_eq!(send(&mut client, "PUT /v1/ns/tenant", "", terms).0, 200);
+    let full = (0..1000).find_map(|number| {
+        let line = format!("PUT /v1/ns/tenant/keys/more{number}");
+        let (status, _, body) = send(&mut client, &line, "", &large);
+        (status != 201).then_some((status, body))
+    });
+    let (status, problem) = full.expect("a quota is a bound");
+    assert!(status == 507 && problem.contains("\"retryable\":false"), "{problem}");
+    assert_eq!(ask(&mut client, "DELETE /v1/ns/tenant").0, 204);
+    assert_eq!(ask(&mut client, "GET /v1/ns/tenant/keys/k").0, 404);
+    assert_eq!(ask(&mut client, "DELETE /v1/ns/tenant").0, 404);
+    assert_eq!(ask(&mut client, "GET /v1/keys/mine").1, "mine");
+    node.stop();
+}
+
+#[test]
+fn one_caller_fills_and_the_others_wait_for_it() {
+    let node = start();
+    let mut first = Client::connect(&node.http()[0]);
+    let mut second = Client::connect(&node.http()[0]);
+    let lease = |head: &str| -> Option<String> {
+        head.lines().find_map(|line| line.strip_prefix("ringhold-fill-lease: ").map(str::to_owned))
+    };
+    let ask_lease = "POST /v1/keys/k:fill-lease?ttl=1h";
+    let (status, head, _) = send(&mut first, ask_lease, "", "");
+    assert_eq!(status, 201, "{head}");
+    let number = lease(&head).expect("a lease has a number");
+    let (status, head, _) = send(&mut second, ask_lease, "", "");
+    assert!(status == 202 && head.contains("retry-after: 1"), "{head}");
+    // One waits on the node while the other fills.
+    second.send(format!(
+        "{ask_lease} HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=20\r\nContent-Length: 0\r\n\r\n"
+    ));
+    let wrong = "Ringhold-Fill-Lease: 1\r\n";
+    let (status, _, problem) = send(&mut first, "PUT /v1/keys/k", wrong, "no");
+    assert!(status == 412 && problem.contains("lease-lost"), "{problem}");
+    let right = format!("Ringhold-Fill-Lease: {number}\r\n");
+    assert_eq!(send(&mut first, "PUT /v1/keys/k", &right, "filled").0, 201);
+    let (head, body) = second.answer();
+    assert!(head.starts_with("HTTP/1.1 200 ") && body == b"filled", "{head}");
+    assert!(head.contains("cache-control: max-age=35") || head.contains("max-age=3600"), "{head}");
+    // A lease ends with its fill, and with a deletion, of a missing key as well.
+    assert_eq!(send(&mut first, "PUT /v1/keys/k", &right, "again").0, 412);
+    for line in ["POST /v1/keys/gone:fill-lease", "POST /v1/keys/other:fill-lease"] {
+        let (status, head, _) = send(&mut first, line, "", "");
+        assert_eq!(status, 201);
+        let number = lease(&head).expect("a lease has a number");
+        let key = line.trim_start_matches("POST /v1/keys/").trim_end_matches(":fill-lease");
+        let mut resp = Client::connect(&node.resp()[0]);
+        resp.check(&format!("DEL {key}\r\n"), ":0\r\n");
+        let fields = format!("Ringhold-Fill-Lease: {number}\r\n");
+        assert_eq!(send(&mut first, &format!("PUT /v1/keys/{key}"), &fields, "old").0, 412);
+        assert_eq!(ask(&mut first, &format!("GET /v1/keys/{key}")).0, 404);
+    }
+    // What is stale is renewed by one and read by the others meanwhile.
+    let line = "PUT /v1/keys/stale?ttl=1ms&stale_for=1h";
+    assert_eq!(send(&mut first, line, "", "old").0, 201);
+    let line = "POST /v1/keys/stale:fill-lease";
+    let granted = (0..100_000).find(|_| send(&mut first, line, "", "").0 == 201);
+    assert!(granted.is_some(), "it turns stale");
+    let (status, head, body) = send(&mut second, line, "", "");
+    assert!(status == 200 && body == "old" && head.contains("ringhold; hit; ttl=-"), "{head}");
+    // A lease that nobody uses ends by its time.
+    let line = "POST /v1/keys/slow:fill-lease?fill_within=1ms";
+    assert_eq!(send(&mut first, line, "", "").0, 201);
+    let again = (0..100_000).find(|_| send(&mut second, line, "", "").0 == 201);
+    assert!(again.is_some(), "another may fill");
+    node.stop();
+}
+
+#[test]
+fn a_batch_is_many_requests_in_one() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let batch = r#"{"operations":[
+        {"op":"put","key":"a/b","value":"1","ttl":"1h","content_type":"text/plain"},
+        {"op":"incr","key":"a/b","by":41},
+        {"op":"get","key":"a/b"},
+        {"op":"put","key_b64":"/w==","value_b64":"/wA="},
+        {"op":"get","key_b64":"/w=="},
+        {"op":"put","key":"a/b","value":"x","if_none_match":"*"},
+        {"op":"delete","key":"none","strict":true},
+        {"op":"get","key":"none"},
+        {"op":"get"},
+        {"op":"put","key":"x"},
+        {"op":"put","key":"x","value":"v","ns":"none"}
+    ]}"#;
+    let (status, _, body) = send(&mut client, "POST /v1/batch", "", batch);
+    assert_eq!(status, 200, "{body}");
+    let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    let results = body["results"].as_array().expect("a list");
+    let statuses: Vec<u64> =
+        results.iter().map(|r| r["status"].as_u64().expect("a status")).collect();
+    assert_eq!(statuses, [201, 200, 200, 201, 200, 412, 404, 404, 400, 400, 404]);
+    assert_eq!(
+        (&results[2]["value"], &results[2]["content_type"]),
+        (&"42".into(), &"text/plain".into())
+    );
+    assert_eq!(results[2]["version"], results[5]["version"], "a conflict says the version");
+    assert_eq!(results[4]["value_b64"], "/wA=");
+    assert_eq!(results[10]["problem"]["code"], "no-such-namespace");
+    for (body, status) in [
+        ("{}".to_owned(), 400),
+        ("{\"operations\":[{\"op\":\"flush\"}]}".to_owned(), 400),
+        (
+            format!("{{\"operations\":[{}]}}", ["{\"op\":\"get\",\"key\":\"k\"}"; 1001].join(",")),
+            413,
+        ),
+    ] {
+        assert_eq!(send(&mut client, "POST /v1/batch", "", &body).0, status);
+    }
+    let xml = "Content-Type: text/xml\r\n";
+    assert_eq!(send(&mut client, "POST /v1/batch", xml, "<a/>").0, 415);
+    node.stop();
+}
+
+#[test]
+fn a_value_keeps_its_content_type_and_encoding() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let types = "Content-Type: application/json\r\nContent-Encoding: br\r\n";
+    assert_eq!(send(&mut client, "PUT /v1/keys/k", types, "{}").0, 201);
+    let (_, head, _) = send(&mut client, "GET /v1/keys/k", "", "");
+    assert!(head.contains("content-type: application/json\r\ncontent-encoding: br\r\n"), "{head}");
+    assert!(head.contains("nosniff") && head.contains("sandbox"), "{head}");
+    // It stays with what is changed in place, large or not, and goes with what is replaced.
+    assert_eq!(send(&mut client, "POST /v1/keys/k:append", "", &"x".repeat(100_000)).0, 204);
+    assert!(send(&mut client, "GET /v1/keys/k", "", "").1.contains("application/json"));
+    assert_eq!(
+        send(
+            &mut client,
+            "PUT /v1/keys/k",
+            "Content-Type: application/x-www-form-urlencoded\r\n",
+            "v"
+        )
+        .0,
+        204
+    );
+    assert!(send(&mut client, "GET /v1/keys/k", "", "").1.contains("application/octet-stream"));
+    // Chunked and large bodies take the other ways in.
+    client.send(
+        "PUT /v1/keys/c HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/css\r\n\
+         Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    );
+    assert!(client.answer().0.starts_with("HTTP/1.1 201 "));
+    assert!(send(&mut client, "GET /v1/keys/c", "", "").1.contains("content-type: text/css"));
+    let types = "Content-Type: image/png\r\n";
+    assert_eq!(send(&mut client, "PUT /v1/keys/large", types, &"x".repeat(1_000_000)).0, 201);
+    assert!(send(&mut client, "GET /v1/keys/large", "", "").1.contains("content-type: image/png"));
+    let long = format!("Content-Type: {}\r\n", "x".repeat(300));
+    assert_eq!(send(&mut client, "PUT /v1/keys/k", &long, "v").0, 400);
+    node.stop();
+}
+
+#[test]
+fn every_route_that_is_described_is_served() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let (_, _, text) = send(&mut client, "GET /openapi.json", "", "");
+    let described: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut count = 0;
+    for (path, methods) in described["paths"].as_object().expect("an object") {
+        for (method, operation) in methods.as_object().expect("an object") {
+            let path = path.replace("{key}", "k").replace("{ns}", "db1").replace("{id}", "1");
+            let line = format!("{} {path}", method.to_uppercase());
+            let len = "Content-Length: 0";
+            client.send(format!("{line} HTTP/1.1\r\nHost: localhost\r\n{len}\r\n\r\n"));
+            let head = if method == "head" { client.head() } else { client.answer().0 };
+            let status = &head[9..12];
+            assert!(status != "405" && status != "501" && status != "500", "{line}: {head}");
+            let responses = operation["responses"].as_object().expect("an object");
+            assert!(responses.contains_key(status), "{line} answers {status}");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count} routes");
     node.stop();
 }

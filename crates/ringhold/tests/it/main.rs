@@ -113,16 +113,22 @@ impl Client {
         String::from_utf8_lossy(&rest).into_owned()
     }
 
-    /// Reads one HTTP answer: its head, and a body of as many bytes as it announces.
+    /// Reads the head of an HTTP answer.
     #[track_caller]
-    fn answer(&mut self) -> (String, Vec<u8>) {
+    fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
             self.stream.read_exact(&mut byte).expect("the node answers");
             head.push(byte[0]);
         }
-        let head = String::from_utf8(head).expect("heads are text");
+        String::from_utf8(head).expect("heads are text")
+    }
+
+    /// Reads one HTTP answer: its head, and a body of as many bytes as it announces.
+    #[track_caller]
+    fn answer(&mut self) -> (String, Vec<u8>) {
+        let head = self.head();
         let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; len.map_or(0, |len| len.parse().expect("a number"))];
         self.stream.read_exact(&mut body).expect("the body follows");

@@ -6,13 +6,15 @@
 //! 11.2, "request smuggling").
 
 use alloc::borrow::Cow;
-use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
 
 use ringhold_types::id::NamespaceId;
-use ringhold_types::limits::{DATABASES, KEY_LEN_MAX};
+use ringhold_types::limits::KEY_LEN_MAX;
+
+use super::target::{FILL_WITHIN_DEFAULT, target_of};
+pub use super::target::{TTL_MAX, database, duration};
 
 /// The longest request line, in bytes: a key of the greatest length, each byte percent-encoded, and the rest.
 pub const REQUEST_LINE_LEN_MAX: usize = 3 * KEY_LEN_MAX + 1024;
@@ -20,15 +22,6 @@ pub const REQUEST_LINE_LEN_MAX: usize = 3 * KEY_LEN_MAX + 1024;
 pub const FIELDS_LEN_MAX: usize = 16 * 1024;
 /// The most header fields.
 pub const FIELDS_MAX: usize = 64;
-/// The longest time to live, ten years: what is meant to stay longer has none.
-pub const TTL_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
-
-const KEYS_PATH: &str = "/v1/keys/";
-const NAMESPACES_PATH: &str = "/v1/ns/";
-/// What follows a namespace's name.
-const NAMESPACE_KEYS: &str = "/keys/";
-/// What a key answers to, for 405.
-const ALLOWED: &str = "GET, HEAD, PUT, DELETE, POST";
 
 /// What a client wants done with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +42,8 @@ pub enum Method {
     Append,
     /// `POST …:prepend`: add the body at its beginning.
     Prepend,
+    /// `POST …:fill-lease`: read it, or become the one who fills it.
+    FillLease,
 }
 
 /// One request on a key, its body not included.
@@ -57,8 +52,10 @@ pub enum Method {
 pub struct Request<'a> {
     /// What is to be done.
     pub method: Method,
-    /// The namespace of the key.
+    /// The namespace of the key, if it is a database.
     pub namespace: NamespaceId,
+    /// The name of the key's namespace, if it is no database: its number is for the node to find.
+    pub namespace_name: Option<&'a str>,
     /// The key, decoded; 1 to [`KEY_LEN_MAX`] bytes.
     pub key: Cow<'a, [u8]>,
     /// `ttl=`, or the field `Ringhold-TTL`.
@@ -71,6 +68,16 @@ pub struct Request<'a> {
     pub initial: i64,
     /// Whether deleting a missing key is an error (`strict=true`).
     pub is_strict: bool,
+    /// `fill_within=`: how long a fill lease holds.
+    pub fill_within: Duration,
+    /// `Ringhold-Fill-Lease`: the lease under which the value was made.
+    pub lease: Option<u64>,
+    /// `Content-Type`, unless it is that of an HTML form.
+    pub content_type: Option<&'a [u8]>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<&'a [u8]>,
+    /// Whether the client would wait for another's fill (`Prefer: wait=`, RFC 7240).
+    pub is_wait_preferred: bool,
     /// `If-Match`, as it was sent.
     pub if_match: Option<&'a [u8]>,
     /// `If-None-Match`, as it was sent.
@@ -114,12 +121,18 @@ impl<'a> Request<'a> {
         Self {
             method: Method::Get,
             namespace: NamespaceId::DEFAULT,
+            namespace_name: None,
             key: Cow::Borrowed(&[]),
             ttl: None,
             stale_for: None,
             by: 1,
             initial: 0,
             is_strict: false,
+            fill_within: FILL_WITHIN_DEFAULT,
+            lease: None,
+            content_type: None,
+            content_encoding: None,
+            is_wait_preferred: false,
             if_match: None,
             if_none_match: None,
             authorization: None,
@@ -133,19 +146,23 @@ impl<'a> Request<'a> {
     }
 
     /// The request without what few have; `None` when it has some of that, so that it has to be decoded again to be
-    /// executed. `head` is what it was decoded from. Whether its sender may use the node is for the caller to check.
+    /// executed. `head` is what it was decoded from, `namespace` the number of its namespace. Whether its sender may use
+    /// the node is for the caller to check.
     #[must_use]
-    pub fn plain(&self, head: &'a [u8]) -> Option<Plain> {
+    pub fn plain(&self, head: &'a [u8], namespace: NamespaceId) -> Option<Plain> {
         let Cow::Borrowed(key) = &self.key else { return None };
         let has_more = self.if_match.is_some()
             || self.if_none_match.is_some()
             || self.is_strict
-            || self.method == Method::Incr;
+            || self.lease.is_some()
+            || self.content_type.is_some()
+            || self.content_encoding.is_some()
+            || matches!(self.method, Method::Incr | Method::FillLease);
         let start = key.as_ptr().addr().checked_sub(head.as_ptr().addr())?;
         let range = start..start.checked_add(key.len())?;
         (!has_more && head.get(range.clone()) == Some(*key)).then_some(Plain {
             method: self.method,
-            namespace: self.namespace,
+            namespace,
             key: range,
             ttl: self.ttl,
             stale_for: self.stale_for,
@@ -196,11 +213,11 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-const fn refusal(status: u16, code: &'static str, detail: &'static str) -> Refusal {
+pub(super) const fn refusal(status: u16, code: &'static str, detail: &'static str) -> Refusal {
     Refusal { status, code, detail, allow: None, used: None, is_for_control: false }
 }
 
-const fn for_control(refusal: Refusal) -> Refusal {
+pub(super) const fn for_control(refusal: Refusal) -> Refusal {
     Refusal { is_for_control: true, ..refusal }
 }
 
@@ -321,6 +338,7 @@ fn fields<'a>(
         let name = field.name;
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
         match name.len() {
+            6 if is("prefer") => request.is_wait_preferred |= prefers_wait(field.value).is_some(),
             4 if is("host") => match request.host.replace(field.value) {
                 None => {}
                 Some(_) => return Err(refusal(400, "duplicate-host", "send one Host field")),
@@ -339,21 +357,23 @@ fn fields<'a>(
             8 if is("if-match") => request.if_match = Some(field.value),
             10 if is("connection") => keep_alive(field.value, request),
             12 if is("ringhold-ttl") => ttl = Some(field.value),
+            12 if is("content-type") => {
+                request.content_type = Some(field.value).filter(|value| !is_form(value));
+            }
             13 if is("if-none-match") => request.if_none_match = Some(field.value),
             13 if is("authorization") => request.authorization = Some(field.value),
             14 if is("content-length") => {
-                let len = decimal(field.value).and_then(|len| usize::try_from(len).ok());
-                let len = len.ok_or(refusal(
-                    400,
-                    "bad-content-length",
-                    "Content-Length is one decimal number",
-                ))?;
+                let len = length_of(field.value)?;
                 if body_len.replace(len).is_some_and(|before| before != len) {
                     return Err(refusal(400, "bad-content-length", "send one Content-Length"));
                 }
             }
-            17 if is("transfer-encoding") => {
-                is_encoded = true;
+            16 if is("content-encoding") => request.content_encoding = Some(field.value),
+            17 if is("transfer-encoding") => is_encoded = true,
+            19 if is("ringhold-fill-lease") => {
+                let detail = "Ringhold-Fill-Lease is the number that the lease was given with";
+                let lease = decimal(field.value);
+                request.lease = Some(lease.ok_or_else(|| refusal(400, "bad-lease", detail))?);
             }
             _ => {}
         }
@@ -379,6 +399,29 @@ fn fields<'a>(
     }
 }
 
+fn length_of(value: &[u8]) -> Result<usize, Refusal> {
+    let len = decimal(value).and_then(|len| usize::try_from(len).ok());
+    len.ok_or(refusal(400, "bad-content-length", "Content-Length is one decimal number"))
+}
+
+/// Whether a content type is that of HTML forms, which `curl --data` sends unasked.
+fn is_form(value: &[u8]) -> bool {
+    let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+/// The seconds of `wait=` in a `Prefer` field (RFC 7240, 4.3).
+#[must_use]
+pub fn prefers_wait(value: &[u8]) -> Option<u64> {
+    value.split(|&byte| matches!(byte, b',' | b';')).find_map(|preference| {
+        let (name, value) =
+            preference.split_at_checked(preference.iter().position(|&b| b == b'=')?)?;
+        let value = value.get(1..)?.trim_ascii();
+        let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+        name.trim_ascii().eq_ignore_ascii_case(b"wait").then(|| decimal(value)).flatten()
+    })
+}
+
 fn keep_alive(value: &[u8], request: &mut Request<'_>) {
     for option in value.split(|&byte| byte == b',') {
         let option = option.trim_ascii();
@@ -390,211 +433,11 @@ fn keep_alive(value: &[u8], request: &mut Request<'_>) {
     }
 }
 
-/// Reads method, path and query.
-fn target_of<'a>(
-    head: &httparse::Request<'_, 'a>,
-    target: &'a str,
-    ttl_field: Option<&[u8]>,
-    request: &mut Request<'a>,
-) -> Result<(), Refusal> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut key = route(path, request)?;
-    let method = head.method.unwrap_or_default();
-    request.method = match method {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "PUT" => Method::Put,
-        "DELETE" => Method::Delete,
-        "POST" => {
-            // Only a POST has a verb: a key may end in ":touch", and a colon of the key before a verb needs no escape.
-            let (before, verb) = key.rsplit_once(':').unwrap_or((key, ""));
-            key = before;
-            verb_of(verb)?
-        }
-        _ => {
-            let detail = "keys know GET, HEAD, PUT, DELETE, and POST with a verb behind a colon";
-            let refused = refusal(405, "method-not-allowed", detail);
-            return Err(Refusal { allow: Some(ALLOWED), ..refused });
-        }
-    };
-    request.key = percent_decoded(key.as_bytes()).ok_or(refusal(
-        400,
-        "bad-percent-encoding",
-        "% is followed by two hexadecimal digits",
-    ))?;
-    match request.key.len() {
-        0 => return Err(refusal(400, "empty-key", "a key has at least one byte")),
-        1..=KEY_LEN_MAX => {}
-        _ => return Err(refusal(413, "key-too-long", "a key has at most 65535 bytes")),
-    }
-    parameters(query, request)?;
-    if let (None, Some(text)) = (request.ttl, ttl_field) {
-        request.ttl = Some(ttl_of(text)?);
-    }
-    match (request.method, request.ttl, request.stale_for) {
-        (Method::Touch, None, _) => {
-            Err(refusal(400, "missing-ttl", "say the new time to live as ttl=30s"))
-        }
-        (_, None, Some(_)) => {
-            Err(refusal(400, "missing-ttl", "stale_for= needs a ttl= to begin after"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The key of a path, still encoded; notes its namespace.
-fn route<'p>(path: &'p str, request: &mut Request<'_>) -> Result<&'p str, Refusal> {
-    let found = match path.strip_prefix(KEYS_PATH) {
-        Some(key) => Some(key),
-        None => match path.strip_prefix(NAMESPACES_PATH).and_then(|p| p.split_once(NAMESPACE_KEYS))
-        {
-            Some((name, key)) => {
-                request.namespace = database(name).ok_or(refusal(
-                    404,
-                    "no-such-namespace",
-                    "no namespace has this name; there are default and db1 to db15",
-                ))?;
-                Some(key)
-            }
-            None => None,
-        },
-    };
-    found.filter(|key| !key.contains('/')).ok_or(for_control(refusal(
-        404,
-        "no-such-route",
-        "keys are at /v1/keys/{key}, with / in a key as %2F",
-    )))
-}
-
-/// The namespace of this name among those that are always there.
-#[must_use]
-pub fn database(name: &str) -> Option<NamespaceId> {
-    if name == "default" {
-        return Some(NamespaceId::DEFAULT);
-    }
-    let digits = name.strip_prefix("db").filter(|digits| !digits.starts_with('0'))?;
-    let number = decimal(digits.as_bytes()).and_then(|number| u16::try_from(number).ok())?;
-    (1..DATABASES).contains(&number).then_some(NamespaceId(number))
-}
-
-fn verb_of(verb: &str) -> Result<Method, Refusal> {
-    match verb {
-        "incr" => Ok(Method::Incr),
-        "touch" => Ok(Method::Touch),
-        "append" => Ok(Method::Append),
-        "prepend" => Ok(Method::Prepend),
-        _ => Err(refusal(
-            404,
-            "no-such-verb",
-            "POST to a key ends in :incr, :touch, :append or :prepend",
-        )),
-    }
-}
-
-/// Reads the query; each parameter at most once, and only where it means something.
-fn parameters(query: &str, request: &mut Request<'_>) -> Result<(), Refusal> {
-    let method = request.method;
-    let is_new = matches!(method, Method::Put | Method::Incr | Method::Touch);
-    let mut seen = 0u8;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let bit = match name {
-            "ttl" if is_new => {
-                request.ttl = Some(ttl_of(value.as_bytes())?);
-                1
-            }
-            "stale_for" if method == Method::Put => {
-                request.stale_for = Some(ttl_of(value.as_bytes())?);
-                2
-            }
-            "by" if method == Method::Incr => {
-                request.by = integer(value)?;
-                4
-            }
-            "initial" if method == Method::Incr => {
-                request.initial = integer(value)?;
-                8
-            }
-            "strict" if method == Method::Delete && matches!(value, "true" | "false") => {
-                request.is_strict = value == "true";
-                16
-            }
-            _ => return Err(refusal(400, "unknown-parameter", known_parameters(method))),
-        };
-        if seen & bit != 0 {
-            return Err(refusal(400, "duplicate-parameter", "give each parameter once"));
-        }
-        seen |= bit;
-    }
-    Ok(())
-}
-
-const fn known_parameters(method: Method) -> &'static str {
-    match method {
-        Method::Put => "PUT knows ttl=30s and stale_for=30s",
-        Method::Delete => "DELETE knows strict=true",
-        Method::Incr => ":incr knows by=1, initial=0 and ttl=30s",
-        Method::Touch => ":touch knows ttl=30s",
-        Method::Get | Method::Head | Method::Append | Method::Prepend => {
-            "this request knows no parameters"
-        }
-    }
-}
-
-fn integer(text: &str) -> Result<i64, Refusal> {
-    text.parse()
-        .map_err(|_| refusal(400, "bad-integer", "by= and initial= are signed 64-bit integers"))
-}
-
-fn ttl_of(text: &[u8]) -> Result<Duration, Refusal> {
-    duration(text).filter(|ttl| !ttl.is_zero() && *ttl <= TTL_MAX).ok_or(refusal(
-        400,
-        "bad-ttl",
-        "a ttl is 250ms, 30s, 5m, 2h or 7d, from 1ms to ten years; a bare number is seconds",
-    ))
-}
-
-/// Reads a duration: a number and `ms`, `s`, `m`, `h` or `d`; seconds when there is no unit.
-#[must_use]
-pub fn duration(text: &[u8]) -> Option<Duration> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number = decimal(number)?;
-    let millis = match unit {
-        b"ms" => 1,
-        b"" | b"s" => 1_000,
-        b"m" => 60_000,
-        b"h" => 3_600_000,
-        b"d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).map(Duration::from_millis)
-}
-
 /// Reads decimal digits, nothing else.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     let text = core::str::from_utf8(text).ok()?;
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     text.parse().ok()
-}
-
-/// Undoes percent-encoding; borrowed when there is none.
-fn percent_decoded(text: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if memchr::memchr(b'%', text).is_none() {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.iter();
-    while let Some(&byte) = bytes.next() {
-        if byte == b'%' {
-            let high = char::from(*bytes.next()?).to_digit(16)?;
-            let low = char::from(*bytes.next()?).to_digit(16)?;
-            decoded.push(u8::try_from(high.checked_mul(16)?.checked_add(low)?).ok()?);
-        } else {
-            decoded.push(byte);
-        }
-    }
-    Some(Cow::Owned(decoded))
 }

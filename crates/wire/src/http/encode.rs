@@ -105,6 +105,7 @@ fn status_line(status: u16) -> &'static str {
     match status {
         200 => "200 OK",
         201 => "201 Created",
+        202 => "202 Accepted",
         204 => "204 No Content",
         304 => "304 Not Modified",
         400 => "400 Bad Request",
@@ -116,6 +117,7 @@ fn status_line(status: u16) -> &'static str {
         412 => "412 Precondition Failed",
         413 => "413 Content Too Large",
         414 => "414 URI Too Long",
+        415 => "415 Unsupported Media Type",
         417 => "417 Expectation Failed",
         431 => "431 Request Header Fields Too Large",
         501 => "501 Not Implemented",

@@ -1,13 +1,14 @@
 //! What `POST` does to a key: counters, times to live, appending.
 
 use ringhold_store::entry::{Decision, EntryRef, Outcome, UpdateError, Value, ValueRef};
-use ringhold_types::entry::{Deadlines, Version};
+use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Method, Request};
 
 use super::super::ranges::{Part, rewrite};
-use super::super::strings::put as put_decision;
-use super::{Answer, holds, wide};
+use super::super::strings::put_as;
+use super::answer::{Answer, wide};
+use super::holds;
 use crate::cells::{Access, Cells, with_room};
 use crate::number;
 use crate::shard_cell::Key;
@@ -41,7 +42,8 @@ pub(super) fn incr<C: Cells>(
                 let Ok(sum) = sum else { return Decision::Keep };
                 let fresh = Deadlines { hard: fresh, soft: None };
                 let deadlines = old.as_ref().map_or(fresh, EntryRef::deadlines);
-                put_decision(Value::Bytes(text.format(sum).as_bytes()), deadlines)
+                let content_type = old.as_ref().map_or(ContentTypeId::NONE, EntryRef::content_type);
+                put_as(Value::Bytes(text.format(sum).as_bytes()), deadlines, content_type)
             })
         })
     });
