@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask tidy`, `cargo xtask gen`, `cargo xtask bench peers`.
 
 mod compatibility;
+mod hit_ratio;
 mod peers;
 mod tidy;
 
@@ -11,7 +12,8 @@ use anyhow::Context;
 
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask gen [--check]
-       cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]";
+       cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]
+       cargo xtask bench hit-ratio [--trace FILE]... [--budget-mib N]... [--cores N] [--record NAME]";
 
 fn main() -> anyhow::Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +23,10 @@ fn main() -> anyhow::Result<ExitCode> {
         ["gen"] => generate(false),
         ["gen", "--check"] => generate(true),
         ["bench", "peers", ref flags @ ..] => bench_peers(flags),
+        ["bench", "hit-ratio", ref flags @ ..] => {
+            hit_ratio::run(&tidy::root(), &hit_ratio::Plan::parse(flags)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         _ => {
             writeln!(std::io::stderr(), "{USAGE}")?;
             Ok(ExitCode::from(2))

@@ -297,6 +297,11 @@ impl Budget {
         self.held(shard).saturating_add(slack) >= shared / shards
     }
 
+    /// Whether `bytes` more could be taken for entries of primary slots just now.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.used().saturating_add(bytes) <= self.ceiling(Purse::Common)
+    }
+
     /// Bytes of values that are being received or held only by readers: nobody can evict them, and they come back soon.
     pub(crate) fn in_flight(&self) -> u64 {
         self.writing.load(Relaxed).saturating_add(self.pinned.load(Relaxed))

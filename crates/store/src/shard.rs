@@ -22,13 +22,14 @@ use crate::entry::{EntryRef, Log, Lookup, Role, UpdateError};
 use crate::evict::Mode;
 use crate::hash::{HashSeed, KeyHash};
 use crate::prefetch::prefetch;
+use crate::segment::Queue;
 pub use crate::space::Work;
 use crate::space::{Common, Detached, RESERVE, Space};
 
 /// The most segments that one call evacuates.
 pub const EVACUATIONS_MAX: u64 = 4;
 /// From this evacuation of a call on, everything that may go goes.
-const FORCE_FROM: u64 = 2;
+const FORCE_FROM: u64 = EVACUATIONS_MAX - 1;
 
 /// One shard of a node's memory.
 #[derive(Debug)]
@@ -281,6 +282,37 @@ impl Shard {
         Ok(!evicts || self.shed(idx, now, log))
     }
 
+    /// Evacuates one segment before it is needed, so that a write that opens a segment finds one and nothing has to be
+    /// dropped for want of time; from when the open segment is half full. How many it were.
+    fn evict_ahead(
+        &mut self,
+        ns: NamespaceId,
+        (queue, class): (Queue, u8),
+        now: UnixTime,
+        log: &mut dyn Log,
+    ) -> u64 {
+        let common = &self.common;
+        if common.pool.len() > RESERVE {
+            return 0;
+        }
+        let Some(idx) = self.spaces.iter().position(|space| space.ns == ns) else { return 0 };
+        let space = &self.spaces[idx];
+        let open = space.open[queue.idx()][usize::from(class)] as usize;
+        if (space.segs[open].len as usize) * 2 < common.geometry.seg_len {
+            return 0;
+        }
+        let seg_bytes = common.seg_bytes();
+        let is_over = !space.is_within_quota(seg_bytes);
+        if !is_over
+            && (common.budget.has_room(2 * seg_bytes)
+                || !common.budget.has_fair_share(common.idx, seg_bytes))
+        {
+            return 0;
+        }
+        self.evict_somewhere(is_over.then_some(idx), now, log, Mode::Judge);
+        1
+    }
+
     /// Evicts from a space that is over its quota; true when it is within, or can give nothing.
     fn shed(&mut self, idx: usize, now: UnixTime, log: &mut dyn Log) -> bool {
         for _ in 0..EVACUATIONS_MAX {
@@ -420,7 +452,7 @@ impl Shard {
                 }
             };
             // Without its reserve an evacuation has nowhere to copy to.
-            let is_forced = evicted >= FORCE_FROM || self.common.pool.len() < RESERVE;
+            let is_forced = evicted >= FORCE_FROM.min(most - 1) || self.common.pool.len() < RESERVE;
             let mode = if is_forced { Mode::Force } else { Mode::Judge };
             let is_over = evicted >= most || {
                 evicted += 1;

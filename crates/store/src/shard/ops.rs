@@ -159,7 +159,12 @@ impl Shard {
         let is_backup = queue == Queue::Backup;
         let purse = if is_backup { Purse::Backup } else { Purse::Common };
         self.check_spaces(target.ns)?;
-        self.with_room(target.now, log, EVACUATIONS_MAX, |shard| {
+        let ahead = if is_backup {
+            0
+        } else {
+            self.evict_ahead(target.ns, (queue, class), target.now, log)
+        };
+        self.with_room(target.now, log, EVACUATIONS_MAX - ahead, |shard| {
             let Some(idx) = shard.space_idx(target.ns) else { return Err((None, Want::Engine)) };
             let common = &mut shard.common;
             let space = &mut shard.spaces[idx];
