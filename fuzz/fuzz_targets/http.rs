@@ -25,6 +25,9 @@ fn meaning(bytes: &[u8], piece: usize) -> Result<Option<String>, Refusal> {
 }
 
 fn ends(bytes: &[u8]) -> bool {
+    // Empty lines before a request are no end.
+    let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let bytes = &bytes[start..];
     bytes.windows(3).any(|part| part == b"\n\r\n") || bytes.windows(2).any(|part| part == b"\n\n")
 }
 
