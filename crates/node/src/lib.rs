@@ -13,6 +13,7 @@ pub mod cells;
 pub mod clients;
 pub mod content_types;
 pub mod execute;
+mod gather;
 pub mod glob;
 pub mod held;
 mod incoming;

@@ -43,6 +43,8 @@ pub struct Session {
     pub(crate) has_work: bool,
     /// Whether its requests wait for the end of a pause.
     pub(crate) is_paused: bool,
+    /// How many bytes must come until the leftover need be decoded again.
+    pub(crate) missing: usize,
     /// A large value that is being received.
     pub(crate) incoming: Option<Box<Incoming>>,
 }
@@ -75,12 +77,14 @@ impl Session {
             fate: Fate::Open,
             has_work: false,
             is_paused: false,
+            missing: 0,
             incoming: None,
         }
     }
 
     /// Has the decoder begin again with the first unexecuted byte.
     pub(crate) fn forget_progress(&mut self) {
+        self.missing = 0;
         match &mut self.speaks {
             Speaks::Resp(resp) => resp.decoder = RespDecoder::new(),
             Speaks::Http(http) => http.decoder = HttpDecoder::new(),

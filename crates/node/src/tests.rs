@@ -212,6 +212,32 @@ fn a_disabled_command_is_unknown() {
 }
 
 #[test]
+fn a_long_command_is_not_decoded_before_it_can_be_whole() {
+    let value = "w".repeat(300_000);
+    let command = format!(
+        "*5\r\n$4\r\nMSET\r\n$1\r\na\r\n$300000\r\n{value}\r\n$1\r\nb\r\n$300000\r\n{value}\r\nPING\r\n"
+    );
+    let mut world = World::resp();
+    let (mut answers, mut gathered, mut pieces) = (Vec::new(), 0, 0);
+    for piece in command.as_bytes().chunks(10_000) {
+        world.turn.begin();
+        let space = world.turn.space(&mut world.one.0);
+        space[..piece.len()].copy_from_slice(piece);
+        gathered += usize::from(world.one.0.missing > piece.len());
+        pieces += 1;
+        world.turn.received(&world.node, 0, &mut world.one.0, piece.len());
+        world.turn.execute(&mut world.one, &world.cells, &world.node, world.now);
+        answers.extend_from_slice(&world.turn.output().bytes);
+    }
+    assert_eq!(answers, b"+OK\r\n+PONG\r\n");
+    assert!(
+        gathered > pieces - 10,
+        "{gathered} of {pieces} pieces were only put behind the others"
+    );
+    world.cells.0.iter().for_each(|cell| cell.borrow().check_invariants());
+}
+
+#[test]
 fn a_conversation_is_the_same_however_its_bytes_are_split() {
     let value = "w".repeat(70_000);
     let commands = format!(

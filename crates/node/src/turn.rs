@@ -25,6 +25,7 @@ use crate::cells::{Access, Cells};
 use crate::clients::Pause;
 use crate::execute;
 use crate::execute::http;
+use crate::gather::missing_len;
 use crate::incoming::{Incoming, STREAMED_LEN_MIN, takes_pages};
 use crate::output::{Insert, Output};
 use crate::session::http::HttpSession;
@@ -41,7 +42,7 @@ const INPUT_LEN: usize = 16 * READ_LEN;
 /// A connection with more unexecuted bytes than this is read and executed apart from the others.
 const SHARED_LEFTOVER_MAX: usize = 4 * READ_LEN;
 /// The longest RESP command, in bytes; a longer one closes its connection. A value over it goes through HTTP.
-const COMMAND_LEN_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const COMMAND_LEN_MAX: usize = 64 * 1024 * 1024;
 /// When a connection's answers of one turn are longer, its further requests wait until they are sent.
 const ANSWER_LEN_MAX: usize = 256 * 1024;
 
@@ -202,7 +203,8 @@ impl Turn {
         {
             return spare;
         }
-        let from = self.input_len + session.leftover.len();
+        let is_gathered = session.missing > 0;
+        let from = self.input_len + if is_gathered { 0 } else { session.leftover.len() };
         if from + READ_LEN > self.input.len() {
             self.input.resize(from + READ_LEN, 0);
         }
@@ -219,6 +221,17 @@ impl Turn {
     ) {
         self.counts.add(Counter::BytesIn, len as u64);
         let start = self.input_len;
+        let mut len = len;
+        if session.missing > 0 {
+            session.leftover.extend_from_slice(&self.input[start..start + len]);
+            session.missing = session.missing.saturating_sub(len);
+            if session.missing > 0 {
+                let (bytes, requests) = (start..start, self.requests.len()..self.requests.len());
+                self.reads.push(Read { connection, bytes, requests, decoded: start });
+                return;
+            }
+            len = 0;
+        }
         let from = start + session.leftover.len();
         let mut end = from + len;
         if let Some(incoming) = &mut session.incoming
@@ -368,6 +381,9 @@ impl Turn {
             session.leftover = head;
             session.forget_progress();
             return;
+        } else if !rest.is_empty() && !session.is_paused && !session.has_work {
+            let len_max = self.value_len_max.max(SHARED_LEFTOVER_MAX);
+            session.missing = missing_len(session, rest, len_max);
         }
         session.leftover.extend_from_slice(rest);
     }

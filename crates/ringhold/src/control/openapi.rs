@@ -85,6 +85,9 @@ fn content(body: Body) -> Option<Value> {
         Body::None => None,
         Body::Value => Some(json!({ "*/*": {} })),
         Body::Text => Some(json!({ "text/plain": { "schema": { "type": "string" } } })),
+        Body::Metrics => {
+            Some(json!({ "application/openmetrics-text": { "schema": { "type": "string" } } }))
+        }
         Body::Html => Some(json!({ "text/html": { "schema": { "type": "string" } } })),
         Body::Json(name) => {
             let schema = json!({ "$ref": format!("#/components/schemas/{name}") });

@@ -318,20 +318,29 @@ fn request<'a>(head: &httparse::Request<'_, 'a>, head_len: usize) -> Result<Requ
     }
     let mut request =
         Request { is_keep_alive: head.version == Some(1), head_len, ..Request::empty() };
-    let ttl_field = fields(head, &mut request)?;
+    let late = fields(head, &mut request)?;
     // From here on the end of the request is known, so the connection survives a refusal.
     let used = head_len.saturating_add(request.body_len);
-    target_of(head, target, ttl_field, &mut request)
+    target_of(head, target, late, &mut request)
         .map_err(|refusal| Refusal { used: Some(used), ..refusal })?;
     Ok(request)
 }
 
-/// Reads the header fields; the value of `Ringhold-TTL`.
+/// Fields that are judged once it is known what is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Late<'a> {
+    /// `Ringhold-TTL`.
+    pub(super) ttl: Option<&'a [u8]>,
+    /// `Ringhold-Fill-Lease`.
+    pub(super) lease: Option<&'a [u8]>,
+}
+
+/// Reads the header fields.
 fn fields<'a>(
     head: &httparse::Request<'_, 'a>,
     request: &mut Request<'a>,
-) -> Result<Option<&'a [u8]>, Refusal> {
-    let mut ttl = None;
+) -> Result<Late<'a>, Refusal> {
+    let mut late = Late::default();
     let mut body_len = None;
     let mut is_encoded = false;
     for field in head.headers.iter() {
@@ -356,7 +365,7 @@ fn fields<'a>(
             }
             8 if is("if-match") => request.if_match = Some(field.value),
             10 if is("connection") => keep_alive(field.value, request),
-            12 if is("ringhold-ttl") => ttl = Some(field.value),
+            12 if is("ringhold-ttl") => late.ttl = Some(field.value),
             12 if is("content-type") => {
                 request.content_type = Some(field.value).filter(|value| !is_form(value));
             }
@@ -370,11 +379,7 @@ fn fields<'a>(
             }
             16 if is("content-encoding") => request.content_encoding = Some(field.value),
             17 if is("transfer-encoding") => is_encoded = true,
-            19 if is("ringhold-fill-lease") => {
-                let detail = "Ringhold-Fill-Lease is the number that the lease was given with";
-                let lease = decimal(field.value);
-                request.lease = Some(lease.ok_or_else(|| refusal(400, "bad-lease", detail))?);
-            }
+            19 if is("ringhold-fill-lease") => late.lease = Some(field.value),
             _ => {}
         }
     }
@@ -394,7 +399,7 @@ fn fields<'a>(
         ))),
         (false, _) => {
             request.body_len = body_len.unwrap_or(0);
-            Ok(ttl)
+            Ok(late)
         }
     }
 }

@@ -122,6 +122,8 @@ pub enum Body {
     Text,
     /// A page.
     Html,
+    /// Metrics.
+    Metrics,
     /// JSON; the name of its schema.
     Json(&'static str),
 }
@@ -437,7 +439,7 @@ const OTHERS: [Route; 13] = [
         "/metrics",
         "metrics",
         "The metrics, as OpenMetrics.",
-        &[(200, "the metrics", Body::Text)],
+        &[(200, "the metrics", Body::Metrics)],
     ),
     read("/", "front", "A page for people.", &[(200, "the page", Body::Html)]),
 ];

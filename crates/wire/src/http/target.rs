@@ -7,7 +7,7 @@ use core::time::Duration;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::limits::{DATABASES, KEY_LEN_MAX};
 
-use super::decode::{Method, Refusal, Request, decimal, for_control, refusal};
+use super::decode::{Late, Method, Refusal, Request, decimal, for_control, refusal};
 use super::routes::{Resource, resource};
 
 /// The longest time to live, ten years: what is meant to stay longer has none.
@@ -23,7 +23,7 @@ const ALLOWED: &str = "GET, HEAD, PUT, DELETE, POST";
 pub(super) fn target_of<'a>(
     head: &httparse::Request<'_, 'a>,
     target: &'a str,
-    ttl_field: Option<&[u8]>,
+    late: Late<'_>,
     request: &mut Request<'a>,
 ) -> Result<(), Refusal> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -57,7 +57,11 @@ pub(super) fn target_of<'a>(
         _ => return Err(refusal(413, "key-too-long", "a key has at most 65535 bytes")),
     }
     parameters(query, request)?;
-    if let (None, Some(text)) = (request.ttl, ttl_field) {
+    if let Some(text) = late.lease {
+        let detail = "Ringhold-Fill-Lease is the number that the lease was given with";
+        request.lease = Some(decimal(text).ok_or_else(|| refusal(400, "bad-lease", detail))?);
+    }
+    if let (None, Some(text)) = (request.ttl, late.ttl) {
         request.ttl = Some(ttl_of(text)?);
     }
     if request.method == Method::FillLease && request.is_wait_preferred {

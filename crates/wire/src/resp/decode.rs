@@ -150,6 +150,22 @@ impl Decoder {
         })
     }
 
+    /// How many bytes must come at the least until an incomplete command can be whole: until then it need not be decoded
+    /// again. `input` is what was decoded last.
+    #[must_use]
+    pub fn missing_len(&self, input: &[u8], limits: Limits) -> usize {
+        // The shortest argument there is.
+        const ARG_LEN_MIN: usize = b"$0\r\n\r\n".len();
+        let (end, later) = match self.awaited(input, limits) {
+            Some(awaited) => {
+                let end = awaited.start.saturating_add(awaited.len).saturating_add(2);
+                (end, self.missing.saturating_sub(1))
+            }
+            None => (self.done, self.missing),
+        };
+        end.saturating_add(later.saturating_mul(ARG_LEN_MIN)).saturating_sub(input.len())
+    }
+
     /// Whether it stands between two commands.
     #[must_use]
     pub fn is_between_commands(&self) -> bool {
