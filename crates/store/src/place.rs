@@ -16,24 +16,24 @@ impl Space {
     pub(crate) fn table_room(&mut self, common: &mut Common, at: KeyHash) -> bool {
         let table_idx = common.table_idx(at.slot);
         let fragment = at.fragment();
-        if self.tables[table_idx].has_room(fragment) {
-            return true;
-        }
-        let plan = self.tables[table_idx].plan_growth(fragment);
         let purse = match common.role(at.slot) {
             Role::Primary => Purse::Common,
             Role::Backup => Purse::Backup,
         };
-        if !common.take(plan.charge(), purse) {
-            return false;
+        // Once but for hashes that no key can be expected to have: both halves of a split have room.
+        while !self.tables[table_idx].has_room(fragment) {
+            let plan = self.tables[table_idx].plan_growth(fragment);
+            if !common.take(plan.charge(), purse) {
+                return false;
+            }
+            self.rebuild(common, table_idx, plan);
         }
-        self.rebuild(common, table_idx, plan);
         true
     }
 
     /// Makes the table smaller if it is far too large and memory allows.
-    pub(crate) fn shrink_table(&mut self, common: &mut Common, table_idx: usize) {
-        if let Some(plan) = self.tables[table_idx].plan_shrinking()
+    pub(crate) fn shrink_table(&mut self, common: &mut Common, table_idx: usize, fragment: u32) {
+        if let Some(plan) = self.tables[table_idx].plan_shrinking(fragment)
             && common.budget.take(common.idx, plan.charge(), Purse::Common)
         {
             self.rebuild(common, table_idx, plan);
@@ -41,12 +41,10 @@ impl Space {
     }
 
     fn rebuild(&mut self, common: &mut Common, table_idx: usize, plan: crate::table::Plan) {
-        let table = &mut self.tables[table_idx];
-        let before = table.charge();
-        common.work.words_moved += u64::try_from(table.len()).unwrap_or(u64::MAX);
-        table.rebuild(plan);
-        self.held = self.held + plan.charge() - before;
-        common.give(before);
+        let (moved, freed) = self.tables[table_idx].rebuild(plan);
+        common.work.words_moved += u64::try_from(moved).unwrap_or(u64::MAX);
+        self.held = self.held + plan.charge() - freed;
+        common.give(freed);
     }
 
     /// Makes sure that an item of `len` bytes fits; false when memory is missing.

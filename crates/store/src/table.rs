@@ -5,21 +5,24 @@
 //! (Celis, "Robin Hood Hashing", 1986; Amble and Knuth, "Ordered hash tables", 1974). Up to
 //! [`DENSE_CAP`] words the array is dense and every home is 0.
 //!
+//! A table over 32 K words is split into parts by the leading bits of the fragments, each part when it is full (extendible
+//! hashing: Fagin and others, TODS 1979), so that no rebuild moves more than that and the order stays.
+//!
 //! Word: fragment 26 bits, freq 2, segment 20, offset / 4 in 16; 0 is empty (segments start at 1).
 //!
 //! Invariants: fragments never descend; no word stands left of its home; between a word and its home
 //! there is no empty place; `len` words are not empty.
 
+mod part;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::mem;
+use core::sync::atomic::AtomicU64;
 
 use crate::hash::FRAGMENT_BITS;
+use part::Part;
 
-/// Up to this capacity a table is a dense sorted array.
-const DENSE_CAP: u32 = 8;
-/// Bytes charged for the allocation of a table beside its words.
-const ALLOC_CHARGE: u64 = 16;
 const FREQ_SHIFT: u32 = 36;
 const LOCATION_MASK: u64 = (1 << FREQ_SHIFT) - 1;
 /// The greatest frequency.
@@ -85,36 +88,152 @@ impl Location {
 }
 
 /// The words of one slot in one space.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
-    words: Box<[AtomicU64]>,
-    cap: u32,
-    len: u32,
+    parts: Parts,
     /// The item bytes of the slot, for its statistics.
     pub(crate) item_bytes: u64,
+}
+
+/// Nearly every table is one part; the split ones are elsewhere, so that a row of the directory stays 32 bytes.
+#[derive(Debug)]
+enum Parts {
+    One(Part),
+    Many(Box<Split>),
+}
+
+/// The parts of a large table.
+#[derive(Debug)]
+struct Split {
+    parts: Vec<Part>,
+    /// By the leading `bits` bits of a fragment, the part that it is in. A part of less depth has several rows.
+    directory: Vec<u16>,
+    bits: u32,
+    len: usize,
+}
+
+/// The index of a word: its place, and above it the number of its part.
+const PLACE_BITS: u32 = 20;
+/// A split table of fewer words becomes one part again.
+const MERGE_LEN: usize = 4096;
+/// Bytes charged for a split table beside its parts' arrays: the most that its lists take.
+fn split_charge(parts: usize, rows: usize) -> u64 {
+    let bytes = size_of::<Split>() + 2 * parts * size_of::<Part>() + 2 * rows * size_of::<u16>();
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { parts: Parts::One(Part::default()), item_bytes: 0 }
+    }
+}
+
+impl Split {
+    #[inline]
+    fn number(&self, fragment: u32) -> usize {
+        let row = fragment >> (FRAGMENT_BITS - self.bits);
+        usize::from(self.directory[row as usize])
+    }
+
+    /// The part of a fragment, and what the indexes of its words begin with.
+    #[cold]
+    fn part(&self, fragment: u32) -> (usize, &Part) {
+        let number = self.number(fragment);
+        (number << PLACE_BITS, &self.parts[number])
+    }
+
+    /// The part of a word's index, and its place there.
+    #[cold]
+    fn at(&self, idx: usize) -> (&Part, usize) {
+        (&self.parts[idx >> PLACE_BITS], idx & ((1 << PLACE_BITS) - 1))
+    }
+
+    #[cold]
+    fn at_mut(&mut self, idx: usize) -> (&mut Part, usize) {
+        (&mut self.parts[idx >> PLACE_BITS], idx & ((1 << PLACE_BITS) - 1))
+    }
+
+    fn charge(&self) -> u64 {
+        split_charge(self.parts.len(), self.directory.len())
+    }
+
+    /// The numbers of the parts in the order of their fragments, from that of `from` on.
+    fn numbers(&self, from: u32) -> impl Iterator<Item = usize> {
+        let first = (from >> (FRAGMENT_BITS - self.bits)) as usize;
+        let mut last = None;
+        self.directory[first.min(self.directory.len())..].iter().filter_map(move |&number| {
+            (last.replace(number) != Some(number)).then_some(usize::from(number))
+        })
+    }
+
+    /// Splits the part of `fragment` in two, which were built.
+    fn split(&mut self, fragment: u32, low: Part, high: Part) {
+        if low.depth() > self.bits {
+            self.directory = self.directory.iter().flat_map(|&number| [number, number]).collect();
+            self.bits += 1;
+        }
+        let number = self.number(fragment);
+        let new = u16::try_from(self.parts.len()).expect("a table has few parts");
+        let span = 1 << (self.bits - low.depth());
+        let rows = self.directory.iter().position(|&row| usize::from(row) == number);
+        let first = rows.expect("a part has rows");
+        self.directory[first + span..first + 2 * span].fill(new);
+        self.parts[number] = low;
+        self.parts.push(high);
+    }
 }
 
 impl Table {
     /// The number of words.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len as usize
+        match &self.parts {
+            Parts::One(part) => part.len() as usize,
+            Parts::Many(split) => split.len,
+        }
     }
 
-    /// The bytes charged for it.
+    /// The bytes charged for it; O(parts).
     pub(crate) fn charge(&self) -> u64 {
-        charge_of(self.words.len())
+        match &self.parts {
+            Parts::One(part) => part.charge(),
+            Parts::Many(split) => {
+                split.charge() + split.parts.iter().map(Part::charge).sum::<u64>()
+            }
+        }
     }
 
     #[inline]
-    fn home(&self, fragment: u32) -> usize {
-        if self.cap <= DENSE_CAP { 0 } else { home(fragment, self.cap) }
+    fn part(&self, fragment: u32) -> (usize, &Part) {
+        match &self.parts {
+            Parts::One(part) => (0, part),
+            Parts::Many(split) => split.part(fragment),
+        }
+    }
+
+    fn part_mut(&mut self, fragment: u32) -> &mut Part {
+        match &mut self.parts {
+            Parts::One(part) => part,
+            Parts::Many(split) => {
+                let number = split.number(fragment);
+                &mut split.parts[number]
+            }
+        }
+    }
+
+    /// The part of a word's index, and its place there.
+    #[inline]
+    fn at(&mut self, idx: usize) -> (&mut Part, usize) {
+        match &mut self.parts {
+            Parts::One(part) => (part, idx),
+            Parts::Many(split) => split.at_mut(idx),
+        }
     }
 
     /// The line where `fragment` would be looked up first.
     #[inline]
     pub(crate) fn home_word(&self, fragment: u32) -> Option<&AtomicU64> {
-        self.words.get(self.home(fragment))
+        self.part(fragment).1.home_word(fragment)
     }
 
     /// The first word of this fragment, or `None`, and its index. The words of one fragment are
@@ -123,189 +242,185 @@ impl Table {
     pub(crate) fn find(
         &self,
         fragment: u32,
-        mut matches: impl FnMut(Word) -> bool,
+        matches: impl FnMut(Word) -> bool,
     ) -> Option<(usize, Word)> {
-        let home = self.home(fragment);
-        let words = self.words.get(home..)?;
-        for (step, word) in words.iter().enumerate() {
-            let word = Word(word.load(Relaxed));
-            if word.fragment() >= fragment || word.0 == 0 {
-                if word.0 == 0 || word.fragment() > fragment {
-                    return None;
-                }
-                if matches(word) {
-                    return Some((home + step, word));
-                }
-            }
-        }
-        None
+        let (base, part) = self.part(fragment);
+        part.find(fragment, matches).map(|(place, word)| (base | place, word))
     }
 
     /// Counts a hit on the word at `idx`; the word is not written when it has them all.
     #[inline]
     pub(crate) fn bump(&self, idx: usize, word: Word) {
-        if word.freq() < FREQ_MAX {
-            self.words[idx].store(word.hit().0, Relaxed);
+        match &self.parts {
+            Parts::One(part) => part.bump(idx, word),
+            Parts::Many(split) => {
+                let (part, place) = split.at(idx);
+                part.bump(place, word);
+            }
         }
     }
 
     /// Replaces the word at `idx` by one of the same fragment.
     #[inline]
     pub(crate) fn set(&mut self, idx: usize, word: Word) {
-        *self.words[idx].get_mut() = word.0;
+        let (part, place) = self.at(idx);
+        part.set(place, word);
     }
 
     /// Whether one more word of `fragment` can be inserted as the table is.
     pub(crate) fn has_room(&self, fragment: u32) -> bool {
-        if self.cap <= DENSE_CAP {
-            return self.len < self.cap;
-        }
-        (self.len + 1) * 8 <= self.cap * 7
-            && self.words[self.home(fragment)..].iter().any(|word| word.load(Relaxed) == 0)
+        self.part(fragment).1.has_room(fragment)
     }
 
     /// Inserts `word`, behind those of equal fragment. False when there is no room.
     pub(crate) fn insert(&mut self, word: Word) -> bool {
-        let fragment = word.fragment();
-        let home = self.home(fragment);
-        let Some(run) = self.words.get_mut(home..) else { return false };
-        let mut carried = word.0;
-        for place in run {
-            let place = place.get_mut();
-            if *place == 0 {
-                *place = carried;
-                self.len += 1;
-                return true;
-            }
-            // Everything from the first greater fragment on moves right by one.
-            if carried != word.0 || Word(*place).fragment() > fragment {
-                core::mem::swap(place, &mut carried);
-            }
+        let is_in = self.part_mut(word.fragment()).insert(word);
+        if let Parts::Many(split) = &mut self.parts {
+            split.len += usize::from(is_in);
         }
-        unreachable!("room was checked before an insert")
+        is_in
     }
 
     /// Removes the word at `idx`.
-    pub(crate) fn remove(&mut self, mut idx: usize) {
-        loop {
-            let next = self.words.get(idx + 1).map_or(Word(0), |word| Word(word.load(Relaxed)));
-            if next.0 == 0 || self.home(next.fragment()) == idx + 1 {
-                break;
-            }
-            *self.words[idx].get_mut() = next.0;
-            idx += 1;
+    pub(crate) fn remove(&mut self, idx: usize) {
+        let (part, place) = self.at(idx);
+        part.remove(place);
+        if let Parts::Many(split) = &mut self.parts {
+            split.len -= 1;
         }
-        *self.words[idx].get_mut() = 0;
-        self.len -= 1;
     }
 
     /// The plan of a larger table that has room for one more word of `fragment`.
     pub(crate) fn plan_growth(&self, fragment: u32) -> Plan {
-        let cap = if self.cap == 0 { 2 } else { cap_after(self.cap) };
-        self.plan(cap, Some(fragment))
+        let (_, part) = self.part(fragment);
+        if let Some(plan) = part.plan_growth(fragment) {
+            return Plan { fragment, charge: plan.charge(), shape: Shape::Part(plan) };
+        }
+        let depth = part.depth() + 1;
+        let words: Vec<Word> = part.iter(0).collect();
+        let bit = 1 << (FRAGMENT_BITS - depth);
+        let (low, high) = words.split_at(words.partition_point(|word| word.fragment() & bit == 0));
+        let plans = (Part::plan_of(low, depth), Part::plan_of(high, depth));
+        let lists = match &self.parts {
+            Parts::One(_) => split_charge(2, 2),
+            Parts::Many(split) => split_charge(split.parts.len() + 1, 2 * split.directory.len()),
+        };
+        let charge = plans.0.charge() + plans.1.charge() + lists;
+        Plan { fragment, charge, shape: Shape::Split(plans) }
     }
 
-    /// The plan of a smaller table, if this one is less than half full.
-    pub(crate) fn plan_shrinking(&self) -> Option<Plan> {
-        if self.cap <= 2 || self.len * 2 >= self.cap {
-            return None;
+    /// The plan of a smaller table, if the part of `fragment` is less than half full, or all parts together are few words.
+    pub(crate) fn plan_shrinking(&self, fragment: u32) -> Option<Plan> {
+        if let Parts::Many(split) = &self.parts
+            && split.len < MERGE_LEN
+        {
+            let words: Vec<Word> = self.iter(0).collect();
+            let plan = Part::plan_of(&words, 0);
+            return Some(Plan { fragment, charge: plan.charge(), shape: Shape::Merge(plan) });
         }
-        let mut cap = 2;
-        while cap * 3 < self.len * 4 {
-            cap = cap_after(cap);
-        }
-        (cap < self.cap).then(|| self.plan(cap, None))
+        let plan = self.part(fragment).1.plan_shrinking()?;
+        Some(Plan { fragment, charge: plan.charge(), shape: Shape::Part(plan) })
     }
 
-    fn plan(&self, cap: u32, more: Option<u32>) -> Plan {
-        if cap <= DENSE_CAP {
-            return Plan { cap, words: cap as usize };
-        }
-        let mut more = more;
-        let mut at = 0;
-        for word in self.iter(0) {
-            if more.is_some_and(|fragment| fragment < word.fragment()) {
-                at = home(more.take().unwrap_or(0), cap).max(at) + 1;
+    /// Moves words as planned: how many, and the bytes that need be charged no longer. No item is touched.
+    pub(crate) fn rebuild(&mut self, plan: Plan) -> (usize, u64) {
+        let before = self.charge();
+        let moved = match plan.shape {
+            Shape::Part(shape) => {
+                let part = self.part_mut(plan.fragment);
+                part.rebuild(shape);
+                part.len() as usize
             }
-            at = home(word.fragment(), cap).max(at) + 1;
-        }
-        if let Some(fragment) = more {
-            at = home(fragment, cap).max(at) + 1;
-        }
-        let tail = (cap / 32 + 2).min(32);
-        Plan { cap, words: ((cap + tail) as usize).max(at) }
+            Shape::Split(plans) => self.split(plan.fragment, plans),
+            Shape::Merge(shape) => {
+                let words: Vec<Word> = self.iter(0).collect();
+                self.parts = Parts::One(Part::build(words.iter().copied(), 0, shape));
+                words.len()
+            }
+        };
+        // What was charged for the plan, beyond what the table is charged now.
+        let freed = (before + plan.charge).saturating_sub(self.charge());
+        (moved, freed)
     }
 
-    /// Moves the words to an array as planned. No item is touched.
-    pub(crate) fn rebuild(&mut self, plan: Plan) {
-        let mut words = Vec::with_capacity(plan.words);
-        words.resize_with(plan.words, || AtomicU64::new(0));
-        let mut at = 0;
-        for word in self.iter(0) {
-            if plan.cap > DENSE_CAP {
-                at = home(word.fragment(), plan.cap).max(at);
-            }
-            *words[at].get_mut() = word.0;
-            at += 1;
+    fn split(&mut self, fragment: u32, plans: (part::Plan, part::Plan)) -> usize {
+        if let Parts::One(part) = &mut self.parts {
+            let part = mem::replace(part, Part::empty(0));
+            let len = part.len() as usize;
+            let split = Split { parts: alloc::vec![part], directory: alloc::vec![0], bits: 0, len };
+            self.parts = Parts::Many(Box::new(split));
         }
-        self.words = words.into_boxed_slice();
-        self.cap = plan.cap;
+        let Parts::Many(split) = &mut self.parts else { return 0 };
+        let number = split.number(fragment);
+        let part = mem::replace(&mut split.parts[number], Part::empty(0));
+        let depth = part.depth() + 1;
+        let words: Vec<Word> = part.iter(0).collect();
+        let bit = 1 << (FRAGMENT_BITS - depth);
+        let (low, high) = words.split_at(words.partition_point(|word| word.fragment() & bit == 0));
+        let (low, high) = (
+            Part::build(low.iter().copied(), depth, plans.0),
+            Part::build(high.iter().copied(), depth, plans.1),
+        );
+        split.split(fragment, low, high);
+        words.len()
     }
 
     /// The words from fragment `from` on, in order.
     pub(crate) fn iter(&self, from: u32) -> impl Iterator<Item = Word> {
-        let words = self.words.get(self.home(from)..).unwrap_or(&[]);
-        words
-            .iter()
-            .map(|word| Word(word.load(Relaxed)))
-            .filter(move |word| word.0 != 0 && word.fragment() >= from)
+        let (one, many) = match &self.parts {
+            Parts::One(part) => (Some(part.iter(from)), None),
+            Parts::Many(split) => (None, Some(split)),
+        };
+        let many = many.into_iter().flat_map(move |split| {
+            // Behind the first part all fragments are greater than `from`.
+            split.numbers(from).enumerate().flat_map(move |(idx, number)| {
+                split.parts[number].iter(if idx == 0 { from } else { 0 })
+            })
+        });
+        one.into_iter().flatten().chain(many)
     }
 
     /// Asserts the invariants of this module.
     pub(crate) fn check_invariants(&self) {
-        let mut before = 0;
-        let mut len = 0;
-        for (idx, word) in self.words.iter().enumerate() {
-            let word = Word(word.load(Relaxed));
-            if word.0 == 0 {
-                continue;
+        match &self.parts {
+            Parts::One(part) => part.check_invariants(),
+            Parts::Many(split) => {
+                split.parts.iter().for_each(Part::check_invariants);
+                let len: usize = split.parts.iter().map(|part| part.len() as usize).sum();
+                assert!(len == split.len, "the words are counted");
+                assert!(split.directory.len() == 1 << split.bits, "each leading bits have a row");
+                let shared: usize =
+                    split.parts.iter().map(|part| 1 << (split.bits - part.depth())).sum();
+                assert!(shared == split.directory.len(), "the parts are all there is");
+                let mut before = 0;
+                for word in self.iter(0) {
+                    assert!(word.fragment() >= before, "fragments never descend");
+                    before = word.fragment();
+                }
             }
-            len += 1;
-            assert!(word.fragment() >= before, "fragments never descend");
-            before = word.fragment();
-            let home = self.home(before);
-            assert!(home <= idx, "no word stands left of its home");
-            let gap = self.words[home..idx].iter().any(|word| word.load(Relaxed) == 0);
-            assert!(!gap, "a word is reached from its home");
         }
-        assert!(len == self.len(), "the words are counted");
     }
 }
 
-/// The shape of a table to be built.
+/// How a table is to be rebuilt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    cap: u32,
-    words: usize,
+    /// In the part of this fragment.
+    fragment: u32,
+    charge: u64,
+    shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Part(part::Plan),
+    Split((part::Plan, part::Plan)),
+    Merge(part::Plan),
 }
 
 impl Plan {
-    /// The bytes that the table will be charged.
+    /// The bytes that have to be charged before it is done, while what it replaces is still there.
     pub(crate) fn charge(self) -> u64 {
-        charge_of(self.words)
+        self.charge
     }
-}
-
-fn charge_of(words: usize) -> u64 {
-    if words == 0 { 0 } else { u64::try_from(words * 8).unwrap_or(u64::MAX) + ALLOC_CHARGE }
-}
-
-#[inline]
-fn home(fragment: u32, cap: u32) -> usize {
-    ((u64::from(fragment) * u64::from(cap)) >> FRAGMENT_BITS & 0xFFFF_FFFF) as usize
-}
-
-/// The capacity after `cap`: 2, 4, 6, 8, then 4, 5, 6, 7 times powers of two.
-fn cap_after(cap: u32) -> u32 {
-    if cap < DENSE_CAP { cap + 2 } else { cap + (1 << (cap.ilog2() - 2)) }
 }

@@ -464,3 +464,46 @@ fn structures_have_the_sizes_they_were_designed_for() {
     assert_eq!(size_of::<crate::table::Table>(), 32);
     assert!(size_of::<crate::segment::Seg>() <= 96, "{}", size_of::<crate::segment::Seg>());
 }
+
+#[test]
+fn a_slot_of_many_entries_is_rebuilt_in_bounded_steps() {
+    let mut bench = Bench::new();
+    let name = |n: u64| format!("{{t}}{n}");
+    let mut most = 0;
+    for n in 0..110_000 {
+        let before = bench.shard.work().words_moved;
+        bench.put(&name(n), b"v", None).expect("there is room");
+        most = most.max(bench.shard.work().words_moved - before);
+    }
+    bench.shard.check_invariants();
+    assert!((1..=32 * 1024).contains(&most), "{most} words at a time");
+    let slot = Slot::of_key(b"{t}");
+    let kept = bench.shard.slot_stats(NS, slot).entries;
+    assert!(kept > 70_000, "{kept} entries");
+    // In order and once each, whatever the parts are.
+    let (mut from, mut seen, mut before) = (Some(0), 0, 0);
+    while let Some(at) = from {
+        from = bench.shard.scan(NS, slot, at, 3000, bench.now, |entry| {
+            assert!(entry.fragment() >= before, "in the order of the hash");
+            (before, seen) = (entry.fragment(), seen + 1);
+        });
+    }
+    assert_eq!(seen, kept);
+    for n in 0..110_000 {
+        bench.check(&name(n));
+        if n % 50 != 0 {
+            let _ignored = bench.update(&name(n), Decision::Delete);
+        }
+    }
+    bench.shard.check_invariants();
+    for n in 0..20_000 {
+        bench.check(&name(n));
+        bench.put(&name(n), b"w", None).expect("there is room");
+    }
+    bench.shard.clear(NS, slot, &mut bench.twin);
+    while bench.shard.tick(bench.now, &mut bench.twin, 1000).more {}
+    bench.shard.check_invariants();
+    let budget = bench.budget;
+    drop(bench.shard);
+    assert_eq!(budget.used(), 0, "everything is given back");
+}

@@ -58,7 +58,7 @@ families! {
     gauge "memory_used_bytes" "Memory accounted to entries." |f| vec![("", f.node.budget.used())];
     gauge "memory_limit_bytes" "The most memory for entries." |f| vec![("", f.node.budget.limit())];
     gauge "resident_bytes" "Resident memory of the process." |f| vec![("", f.node.process.rss_bytes.load(Relaxed))];
-    counter "cpu_microseconds" "Processor time of the process." |f| vec![
+    counter "cpu_seconds" "Processor time of the process." |f| vec![
         ("{mode=\"user\"}", f.node.process.cpu_user_us.load(Relaxed)),
         ("{mode=\"system\"}", f.node.process.cpu_system_us.load(Relaxed))];
     gauge "uptime_seconds" "Time since the start." |f| vec![("", f.node.uptime(f.now).as_secs())];
@@ -94,8 +94,14 @@ pub(super) fn text(shared: &Shared, now: Now) -> String {
         let mut written =
             writeln!(text, "# TYPE ringhold_{name} {kind}\n# HELP ringhold_{name} {help}");
         for (labels, value) in samples(&figures) {
-            written =
-                written.and_then(|()| writeln!(text, "ringhold_{name}{suffix}{labels} {value}"));
+            written = written.and_then(|()| {
+                write!(text, "ringhold_{name}{suffix}{labels} ")?;
+                if *name == "cpu_seconds" {
+                    // Its samples are microseconds.
+                    return writeln!(text, "{}.{:06}", value / 1_000_000, value % 1_000_000);
+                }
+                writeln!(text, "{value}")
+            });
         }
         debug_assert!(written.is_ok(), "a string takes everything");
     }

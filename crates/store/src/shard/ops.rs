@@ -144,7 +144,7 @@ impl Shard {
         let space = &mut self.spaces[space_idx];
         let place = (table_idx, target.at.slot);
         space.remove_entry(&mut self.common, log, place, (idx, word), change);
-        space.shrink_table(&mut self.common, table_idx);
+        space.shrink_table(&mut self.common, table_idx, target.at.fragment());
     }
 
     /// Makes room in the table, the handles and the log; returns the space and where the item goes.
