@@ -1,8 +1,8 @@
 //! `cargo xtask bench peers`: the server's CPU per request, ours against a peer's, in one run.
 //!
 //! Servers run on CPU 0, the load on CPU 1, and take turns A B A B; the ratio peer / ours is taken within
-//! a round, and the median counts (PERFORMANCE.md). nginx answers from its configuration (`return 200`), the cheapest it can do. Left out
-//! so far: nginx as a cache, and records of latency.
+//! a round, and the median counts (PERFORMANCE.md). nginx answers from its configuration (`return 200`), the cheapest it can do, and as
+//! the cache that it is (`proxy_cache` in memory, 10,000 keys). Left out so far: records of latency.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -21,6 +21,13 @@ enum Peer {
     Redis,
     Memcached,
     Nginx,
+    NginxCache,
+}
+
+impl Peer {
+    fn is_http(self) -> bool {
+        matches!(self, Self::Nginx | Self::NginxCache)
+    }
 }
 
 const PIPELINE: &str = "--pipeline";
@@ -34,6 +41,8 @@ const CASES: &[Case] = &[
     Case("get-16-memcached", Peer::Memcached, "16", 2.5, 3.0),
     Case("http-get-1", Peer::Nginx, "1 --fill v", 1.05, 1.15),
     Case("http-get-16", Peer::Nginx, "16 --fill v", 7.0, 10.0),
+    Case("http-get-1-cache", Peer::NginxCache, "1 --fill v --keys 10000", 2.0, 2.5),
+    Case("http-get-16-cache", Peer::NginxCache, "16 --fill v --keys 10000", 10.0, 10.0),
     Case("connections-1000", Peer::Redis, "1 --connections 1000", 1.35, 1.5),
 ];
 
@@ -45,12 +54,17 @@ struct Server {
     protocol: &'static str,
     /// Whether it stores what it is given.
     has_keys: bool,
+    /// What it leaves behind.
+    folder: Option<PathBuf>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        if let Some(folder) = &self.folder {
+            drop(std::fs::remove_dir_all(folder));
+        }
     }
 }
 
@@ -80,7 +94,7 @@ fn compare(
     secs: u32,
 ) -> anyhow::Result<Value> {
     let mut ratios = Vec::with_capacity(rounds);
-    let fill = if case.1 == Peer::Nginx { " --fill v" } else { "" };
+    let fill = if case.1.is_http() { " --fill v" } else { "" };
     for server in [a, b].into_iter().filter(|server| server.has_keys) {
         load(tool, server, &format!("1 --preload --requests 1000{fill}"), 1)?;
     }
@@ -118,7 +132,7 @@ fn start_ours(tool: &Path, peer: Peer) -> anyhow::Result<Server> {
     let (http, resp) = (free_port()?, free_port()?);
     let flags =
         format!("serve --http 127.0.0.1:{http} --resp 127.0.0.1:{resp} --memory 1GiB --threads 1");
-    let (port, protocol) = if peer == Peer::Nginx { (http, "http") } else { (resp, "resp") };
+    let (port, protocol) = if peer.is_http() { (http, "http") } else { (resp, "resp") };
     start(&tool.to_string_lossy(), &flags, port, protocol)
 }
 
@@ -134,23 +148,42 @@ fn start_peer(peer: Peer) -> anyhow::Result<Server> {
             let flags = format!("-u root -l 127.0.0.1 -p {port} -U 0 -t 1 -m 1024 -c 5000 -R 200");
             start("memcached", &flags, port, "memcached")
         }
-        Peer::Nginx => {
-            // One process that is master and worker, so that its CPU time is all there is.
-            let value = "v".repeat(100);
-            let text = format!(
-                "daemon off; master_process off; worker_processes 1; error_log stderr; pid /dev/null;\n\
-                 events {{ worker_connections 4096; }}\n\
-                 http {{ access_log off; keepalive_requests 1000000000; server {{ listen 127.0.0.1:{port};\n\
-                 location / {{ default_type application/octet-stream; return 200 \"{value}\"; }} }} }}\n"
-            );
-            let file = std::env::temp_dir().join(format!("ringhold-bench-nginx-{port}.conf"));
-            std::fs::write(&file, text)?;
-            let mut server = start("nginx", &format!("-c {}", file.display()), port, "http")?;
-            server.has_keys = false;
-            std::fs::remove_file(&file)?;
-            Ok(server)
-        }
+        Peer::Nginx | Peer::NginxCache => start_nginx(peer, port),
     }
+}
+
+/// nginx as one process that is master and worker, so that its CPU time is all there is. As a cache it has itself behind
+/// it, which is asked once for each key.
+fn start_nginx(peer: Peer, port: u16) -> anyhow::Result<Server> {
+    let value = "v".repeat(100);
+    let answer =
+        format!("location / {{ default_type application/octet-stream; return 200 \"{value}\"; }}");
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let folder = folder.join(format!("ringhold-bench-nginx-{port}"));
+    std::fs::create_dir_all(&folder)?;
+    let servers = if peer == Peer::NginxCache {
+        let (behind, cache) = (free_port()?, folder.join("cache"));
+        format!(
+            "proxy_cache_path {} keys_zone=all:32m levels=1:2 inactive=1h use_temp_path=off;\n\
+             server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{behind};\n\
+             proxy_cache all; proxy_cache_valid 200 1h; }} }}\n\
+             server {{ listen 127.0.0.1:{behind}; {answer} }}\n",
+            cache.display()
+        )
+    } else {
+        format!("server {{ listen 127.0.0.1:{port}; {answer} }}\n")
+    };
+    let text = format!(
+        "daemon off; master_process off; worker_processes 1; error_log stderr; pid /dev/null;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{ access_log off; keepalive_requests 1000000000;\n{servers} }}\n"
+    );
+    let file = folder.join("nginx.conf");
+    std::fs::write(&file, text)?;
+    let mut server = start("nginx", &format!("-c {}", file.display()), port, "http")?;
+    (server.has_keys, server.folder) = (false, Some(folder));
+    Ok(server)
 }
 
 fn start(program: &str, flags: &str, port: u16, protocol: &'static str) -> anyhow::Result<Server> {
@@ -162,7 +195,7 @@ fn start(program: &str, flags: &str, port: u16, protocol: &'static str) -> anyho
     let mut command = Command::new("taskset");
     command.args(["-c", "0", program]).args(flags.split(' '));
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let mut server = Server { child, port, protocol, has_keys: true };
+    let mut server = Server { child, port, protocol, has_keys: true, folder: None };
     for _ in 0..500 {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return Ok(server);

@@ -3,7 +3,7 @@
 //! Robin-hood order without wrap-around: a word stands at its home or right of it, and all words are
 //! sorted by fragment, so that the order of a scan is the order of the array whatever its capacity
 //! (Celis, "Robin Hood Hashing", 1986; Amble and Knuth, "Ordered hash tables", 1974). Up to
-//! [`DENSE_CAP`] words the array is dense and every home is 0.
+//! 8 words the array is dense and every home is 0.
 //!
 //! A table over 32 K words is split into parts by the leading bits of the fragments, each part when it is full (extendible
 //! hashing: Fagin and others, TODS 1979), so that no rebuild moves more than that and the order stays.
