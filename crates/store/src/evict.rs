@@ -17,7 +17,7 @@ use crate::space::{Common, SEG_CHARGE, Space};
 use crate::table::{Location, Word};
 
 /// Bytes of word and ghost that count as an entry's own.
-const ENTRY_OVERHEAD: u64 = 12;
+pub(crate) const ENTRY_OVERHEAD: u64 = 12;
 
 /// How an evacuation judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +51,12 @@ impl Space {
         len.saturating_add(ENTRY_OVERHEAD)
     }
 
-    /// Notes an insert in the mean; returns the credit of its size.
-    pub(crate) fn note_size(&mut self, len: u64) -> u8 {
+    /// Notes an insert in the mean.
+    pub(crate) fn note_size(&mut self, len: u64) {
         let size = len.saturating_add(ENTRY_OVERHEAD);
         let sixteenths = size.saturating_mul(16);
         self.avg =
             if self.avg == 0 { sixteenths } else { self.avg - self.avg / 512 + sixteenths / 512 };
-        credit(self.avg, size)
     }
 
     /// Frees one segment if it can; `Mode::Judge` or `Mode::Force` for the live.

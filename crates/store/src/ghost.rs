@@ -75,6 +75,12 @@ impl Ghosts {
         }
     }
 
+    /// Whether the key of this hash is remembered.
+    pub(crate) fn has(&mut self, hash: u64) -> bool {
+        let Some(at) = self.row_of(hash) else { return false };
+        self.row(at).contains(&fingerprint(hash))
+    }
+
     /// Forgets the key of this hash; true if it was remembered.
     pub(crate) fn take(&mut self, hash: u64) -> bool {
         let Some(at) = self.row_of(hash) else { return false };

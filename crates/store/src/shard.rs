@@ -452,7 +452,9 @@ impl Shard {
                 }
             };
             // Without its reserve an evacuation has nowhere to copy to.
-            let is_forced = evicted >= FORCE_FROM.min(most - 1) || self.common.pool.len() < RESERVE;
+            // A large value has half of its evacuations judged, and the other half free enough for it.
+            let force_from = FORCE_FROM.max(most / 2).min(most - 1);
+            let is_forced = evicted >= force_from || self.common.pool.len() < RESERVE;
             let mode = if is_forced { Mode::Force } else { Mode::Judge };
             let is_over = evicted >= most || {
                 evicted += 1;

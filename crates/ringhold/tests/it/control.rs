@@ -325,6 +325,30 @@ fn a_batch_is_many_requests_in_one() {
 }
 
 #[test]
+fn a_deletion_that_is_not_waited_for_is_an_operation() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    for number in 0..500 {
+        assert_eq!(send(&mut client, &format!("PUT /v1/keys/k{number}"), "", "v").0, 201);
+    }
+    let line = "DELETE /v1/keys?prefix=k";
+    let (status, head, body) = send(&mut client, line, "Prefer: respond-async\r\n", "");
+    assert_eq!(status, 202, "{body}");
+    let location = head.lines().find_map(|line| line.strip_prefix("location: "));
+    let line = format!("GET {}", location.expect("an operation has a place"));
+    let ended = (0..100_000).find_map(|_| {
+        let (status, body) = ask(&mut client, &line);
+        assert_eq!(status, 200, "{body}");
+        body.contains("\"state\":\"done\"").then_some(body)
+    });
+    assert!(ended.expect("it ends").contains("\"deleted\":500"));
+    assert!(ask(&mut client, "GET /v1/cluster/operations").1.contains("\"id\":\"1\""));
+    assert_eq!(ask(&mut client, &line.replace("GET", "DELETE")).0, 409, "it has ended");
+    assert_eq!(ask(&mut client, "GET /v1/keys/k1").0, 404);
+    node.stop();
+}
+
+#[test]
 fn a_value_keeps_its_content_type_and_encoding() {
     let node = start();
     let mut client = Client::connect(&node.http()[0]);

@@ -193,29 +193,30 @@ impl Shard {
         })
     }
 
-    /// The queue and credit of a write.
-    fn queue_of(&mut self, target: Target<'_>, len: u64) -> (Queue, u8) {
+    /// The queue and credit of a write, and whether its key is new. Nothing is noted: the write may have to be repeated.
+    fn queue_of(&mut self, target: Target<'_>, len: u64) -> (Queue, u8, bool) {
         let found = self.find(target);
         if self.common.role(target.at.slot) == Role::Backup {
-            return (Queue::Backup, 0);
+            return (Queue::Backup, 0, false);
         }
         let Some(space) = self.spaces.iter_mut().find(|space| space.ns == target.ns) else {
-            return (Queue::Small, 0);
+            return (Queue::Small, 0, true);
         };
+        let credit =
+            crate::evict::credit(space.avg, len.saturating_add(crate::evict::ENTRY_OVERHEAD));
         match found {
-            Some((_, _, word)) if word.freq() >= 2 => {
-                (Queue::Main, crate::evict::credit(space.avg, len.saturating_add(12)))
-            }
-            Some(_) => (Queue::Small, 0),
-            None => {
-                let credit = space.note_size(len);
-                if space.ghosts.take(target.at.hash) {
-                    (Queue::Main, credit)
-                } else {
-                    (Queue::Small, 0)
-                }
-            }
+            Some((_, _, word)) if word.freq() >= 2 => (Queue::Main, credit, false),
+            Some(_) => (Queue::Small, 0, false),
+            None if space.ghosts.has(target.at.hash) => (Queue::Main, credit, true),
+            None => (Queue::Small, 0, true),
         }
+    }
+
+    /// Notes a write that has its room: its size, and that its key is back.
+    fn note_new(&mut self, space_idx: usize, target: Target<'_>, len: u64) {
+        let space = &mut self.spaces[space_idx];
+        space.note_size(len);
+        space.ghosts.take(target.at.hash);
     }
 
     fn put(
@@ -302,9 +303,13 @@ impl Shard {
         let class = class_in(&self.common, target.now, draft.deadlines);
         let change = change_of(target.key, ChangeValue::Bytes(value), &draft);
         let len = draft.len();
-        let (queue, credit) = self.queue_of(target, u64::try_from(len).unwrap_or(u64::MAX));
+        let size = u64::try_from(len).unwrap_or(u64::MAX);
+        let (queue, credit, is_new) = self.queue_of(target, size);
         draft.credit = credit;
         let space_idx = self.prepare(target, (queue, class), len, None, log)?;
+        if is_new {
+            self.note_new(space_idx, target, size);
+        }
         let version = log.append(target.ns, target.at.slot, change);
         let old = self.find(target).map(|(_, idx, word)| (idx, word));
         let space = &mut self.spaces[space_idx];
@@ -323,9 +328,12 @@ impl Shard {
         let charge = large::charge_of(value_len) + Held::key_charge(target.key.len());
         draft.payload = Payload::Handle { handle: 0, value_len };
         let class = class_in(&self.common, target.now, draft.deadlines);
-        let (queue, credit) = self.queue_of(target, charge);
+        let (queue, credit, is_new) = self.queue_of(target, charge);
         draft.credit = credit;
         let space_idx = self.prepare(target, (queue, class), draft.len(), Some(charge), log)?;
+        if is_new {
+            self.note_new(space_idx, target, charge);
+        }
         let value = writer.take().expect("a large put brings its writer").finish();
         let change = change_of(target.key, ChangeValue::Large(&value), &draft);
         let version = log.append(target.ns, target.at.slot, change);
