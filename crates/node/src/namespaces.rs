@@ -6,7 +6,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use ringhold_store::budget::Geometry;
 use ringhold_store::entry::UpdateError;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::limits::{DATABASES, NAMESPACES_MAX};
@@ -189,12 +188,6 @@ fn is_name(name: &str) -> bool {
     (1..=NAME_LEN_MAX).contains(&name.len())
         && name.bytes().all(is_good)
         && !matches!(name, "." | "..")
-}
-
-/// The least quota that shards of this geometry can work with, in bytes.
-#[must_use]
-pub fn quota_min(geometry: &Geometry) -> u64 {
-    geometry.quota_min()
 }
 
 /// Tells every shard what a namespace may take. Whether all of them are within it: while they are not, call again.

@@ -89,21 +89,23 @@ fn keys_are_read_and_written_from_the_command_line() {
 #[test]
 fn namespaces_are_made_and_gone_from_the_command_line() {
     let node = Node::start();
-    node.check(&["ns", "get", "tenant"], 1, "");
-    node.check(&["ns", "set", "tenant", "--quota", "1KiB"], 1, "");
-    let made = node.run(&["ns", "set", "tenant", "--default-ttl", "1h", "--no-eviction", "--json"]);
+    node.check(&["ns", "get", "tenant-1.a_b"], 1, "");
+    node.check(&["ns", "set", "tenant-1.a_b", "--quota", "1KiB"], 1, "");
+    let made =
+        node.run(&["ns", "set", "tenant-1.a_b", "--default-ttl", "1h", "--no-eviction", "--json"]);
     let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
     assert_eq!((&made["default_ttl"], &made["eviction"]), (&"3600000ms".into(), &false.into()));
-    node.check(&["set", "-n", "tenant", "k", "v"], 0, "");
-    let ttl = node.run(&["ttl", "-n", "tenant", "k"]).stdout;
+    node.check(&["set", "-n", "tenant-1.a_b", "k", "v"], 0, "");
+    let ttl = node.run(&["ttl", "-n", "tenant-1.a_b", "k"]).stdout;
     let ttl: u64 = String::from_utf8_lossy(&ttl).trim().parse().unwrap();
     assert!((3590..=3600).contains(&ttl), "{ttl}");
     let list = String::from_utf8_lossy(&node.run(&["ns", "list"]).stdout).into_owned();
-    assert!(list.contains("default ") && list.contains("tenant "), "{list}");
-    let got = String::from_utf8_lossy(&node.run(&["ns", "get", "tenant"]).stdout).into_owned();
+    assert!(list.contains("default ") && list.contains("tenant-1.a_b "), "{list}");
+    let got =
+        String::from_utf8_lossy(&node.run(&["ns", "get", "tenant-1.a_b"]).stdout).into_owned();
     assert!(got.contains("entries       1\n"), "{got}");
-    node.check(&["ns", "del", "tenant"], 0, "");
-    node.check(&["get", "-n", "tenant", "k"], 1, "");
+    node.check(&["ns", "del", "tenant-1.a_b"], 0, "");
+    node.check(&["get", "-n", "tenant-1.a_b", "k"], 1, "");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use ringhold_types::id::NamespaceId;
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Decoder, Method, Plain, Refusal, Request};
 use ringhold_wire::http::encode::{Comparison, names_version};
+use ringhold_wire::http::routes::name_of;
 
 use answer::Answer;
 
@@ -95,7 +96,9 @@ pub fn request<C: Cells>(
 /// The number of the namespace that a request names.
 #[must_use]
 pub fn namespace_of(request: &Request<'_>, node: &NodeState) -> Option<NamespaceId> {
-    request.namespace_name.map_or(Some(request.namespace), |name| node.namespaces.id_of(name))
+    request
+        .namespace_name
+        .map_or(Some(request.namespace), |name| node.namespaces.id_of(&name_of(name)))
 }
 
 /// Executes a request that was checked when it was decoded; what becomes of its connection.

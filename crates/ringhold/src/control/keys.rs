@@ -80,8 +80,7 @@ impl State {
         let bytes: Vec<u8> =
             percent_encoding::percent_decode_str(key.strip_suffix(FILL_LEASE).unwrap_or(key))
                 .collect();
-        let namespaces = &self.shared.node.namespaces;
-        let Some(namespace) = namespaces.id_of(namespace.unwrap_or("default")) else {
+        let Some((namespace, _)) = self.named(namespace) else {
             return reply;
         };
         let at = self.shared.node.hash_seed.key(&bytes);

@@ -4,12 +4,11 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use ringhold_node::cells::Access;
-use ringhold_node::namespaces::{
-    Namespace, NamespaceError, Terms, configure, drop_from, quota_min,
-};
+use ringhold_node::namespaces::{Namespace, NamespaceError, Terms, configure, drop_from};
 use ringhold_store::entry::UpdateError;
 use ringhold_types::id::NamespaceId;
 use ringhold_wire::http::decode::{TTL_MAX, duration};
+use ringhold_wire::http::routes::name_of;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -124,8 +123,8 @@ impl State {
 
     /// The number and name of a namespace whose keys are meant.
     pub(super) fn named(&self, name: Option<&str>) -> Option<(NamespaceId, String)> {
-        let name = name.unwrap_or("default");
-        self.shared.node.namespaces.id_of(name).map(|id| (id, name.to_owned()))
+        let name = name_of(name.unwrap_or("default"));
+        self.shared.node.namespaces.id_of(&name).map(|id| (id, name.into_owned()))
     }
 
     fn terms_of(&self, sent: &Sent) -> Result<Terms, Box<Reply>> {
@@ -135,7 +134,7 @@ impl State {
             Some(quota) => {
                 let of_text = |text: &str| text.parse().ok().map(|ByteCount(bytes)| bytes);
                 let bytes = quota.as_str().map_or_else(|| quota.as_u64(), of_text);
-                let min = quota_min(&node.geometry);
+                let min = node.geometry.quota_min();
                 let Some(bytes) = bytes.filter(|&bytes| bytes >= min) else {
                     let detail = format!(
                         "quota is a number of bytes or 64MiB, at least {min} bytes on this node"

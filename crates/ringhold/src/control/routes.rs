@@ -16,7 +16,7 @@ use ringhold_node::cells::{Access, Cells as _};
 use ringhold_node::execute::http::refusal_of_access;
 use ringhold_types::time::Now;
 use ringhold_wire::http::encode::problem;
-use ringhold_wire::http::routes::{self, Resource};
+use ringhold_wire::http::routes::{self, Resource, name_of};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -102,12 +102,12 @@ impl State {
                 Some(_) => self.not_allowed(parts.uri.path()),
             },
             Resource::Namespaces if is_read => self.namespaces(),
-            Resource::Namespace(name) if is_read => self.namespace(name),
+            Resource::Namespace(name) if is_read => self.namespace(&name_of(name)),
             Resource::Namespace(name) if parts.method == Method::PUT => {
-                self.put_namespace(name, parts, body).await
+                self.put_namespace(&name_of(name), parts, body).await
             }
             Resource::Namespace(name) if parts.method == Method::DELETE => {
-                self.delete_namespace(name)
+                self.delete_namespace(&name_of(name))
             }
             Resource::Batch if parts.method == Method::POST => self.batch(parts, body).await,
             Resource::Operations if is_read => json_reply(&self.operations.json(self.now())),

@@ -293,15 +293,17 @@ fn a_batch_is_many_requests_in_one() {
         {"op":"get","key":"none"},
         {"op":"get"},
         {"op":"put","key":"x"},
-        {"op":"put","key":"x","value":"v","ns":"none"}
+        {"op":"put","key":"x","value":"v","ns":"none"},
+        {"op":"put","key":"x","value":"v","ns":"its-own.1"}
     ]}"#;
+    assert_eq!(send(&mut client, "PUT /v1/ns/its-own.1", "", "{}").0, 201);
     let (status, _, body) = send(&mut client, "POST /v1/batch", "", batch);
     assert_eq!(status, 200, "{body}");
     let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     let results = body["results"].as_array().expect("a list");
     let statuses: Vec<u64> =
         results.iter().map(|r| r["status"].as_u64().expect("a status")).collect();
-    assert_eq!(statuses, [201, 200, 200, 201, 200, 412, 404, 404, 400, 400, 404]);
+    assert_eq!(statuses, [201, 200, 200, 201, 200, 412, 404, 404, 400, 400, 404, 201]);
     assert_eq!(
         (&results[2]["value"], &results[2]["content_type"]),
         (&"42".into(), &"text/plain".into())

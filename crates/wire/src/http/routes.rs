@@ -1,6 +1,9 @@
 //! The paths of the HTTP API and what each answers to: the one table that the workers' fast path, the control plane and
 //! the description at `/openapi.json` share.
 
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::String;
+
 /// What a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'p> {
@@ -71,6 +74,17 @@ pub fn resource(path: &str) -> Option<Resource<'_>> {
         "/openapi.json" => Some(Resource::OpenApi),
         "/" => Some(Resource::Front),
         _ => None,
+    }
+}
+
+/// The name that a segment of a path stands for; what is no UTF-8 names nothing that exists.
+#[must_use]
+pub fn name_of(segment: &str) -> Cow<'_, str> {
+    match super::target::percent_decoded(segment.as_bytes()) {
+        None | Some(Cow::Borrowed(_)) => Cow::Borrowed(segment),
+        Some(Cow::Owned(bytes)) => {
+            Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned()))
+        }
     }
 }
 

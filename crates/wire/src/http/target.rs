@@ -215,7 +215,7 @@ pub fn duration(text: &[u8]) -> Option<Duration> {
 }
 
 /// Undoes percent-encoding; borrowed when there is none.
-fn percent_decoded(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(super) fn percent_decoded(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     if memchr::memchr(b'%', text).is_none() {
         return Some(Cow::Borrowed(text));
     }

@@ -28,9 +28,11 @@ pub(super) fn fill_lease<C: Cells>(
         match cell.claim_lease(key, now, request.fill_within, request.ttl) {
             Claim::Granted(number) => {
                 answer.is_hit = Some(false);
+                let is_stale = matches!(cell.peek(key, now), Lookup::Hit(_));
+                let status = if is_stale { "ringhold; fwd=stale" } else { "ringhold; fwd=miss" };
                 let mut head = answer.head(201);
                 head.number("ringhold-fill-lease", number);
-                head.field("cache-status", b"ringhold; fwd=miss").number("content-length", 0).end();
+                head.field("cache-status", status.as_bytes()).number("content-length", 0).end();
             }
             Claim::Held(_) if answer_with(cell, key, now, answer, true) => {}
             Claim::Held(_) => {
