@@ -40,7 +40,7 @@ use crate::shard_cell::Key;
 use crate::state::NodeState;
 use crate::stats::{Counter, Counts};
 
-pub use strings::get_from;
+pub(crate) use strings::{answer_get, set_plain};
 pub use transactions::forget_watched;
 
 /// The most bytes of a client's words that an error repeats, as in Redis.
@@ -78,7 +78,7 @@ impl<C: Cells> std::fmt::Debug for Call<'_, '_, C> {
 /// What a command function answers with.
 pub type Done = Result<(), Failure>;
 
-/// Executes one command, `id` being its name's, and appends its reply; what becomes of the connection.
+/// Executes one command, `id` being its name's unless it is disabled, and appends its reply; what becomes of the connection.
 pub fn command<C: Cells>(id: Option<CommandId>, mut call: Call<'_, '_, C>) -> Fate {
     let mark = (call.out.bytes.len(), call.out.inserts.len());
     let is_dropped = call.session.replies != Replies::On;
@@ -137,10 +137,9 @@ fn checked<C: Cells>(id: Option<CommandId>, call: &mut Call<'_, '_, C>) -> Resul
     Ok(if id == CommandId::Quit { Fate::Close } else { Fate::Open })
 }
 
-/// The command, if there is one of this name, it has as many words as it takes, and the client may use it.
+/// The command, if there is one of this name to be executed, it has as many words as it takes, and the client may use it.
 fn admit<C: Cells>(id: Option<CommandId>, call: &Call<'_, '_, C>) -> Result<CommandId, Failure> {
-    let id =
-        id.filter(|id| !call.node.disabled_commands.has(*id)).ok_or_else(|| unknown(call.args))?;
+    let id = id.ok_or_else(|| unknown(call.args))?;
     let command = id.command();
     if !command.takes(call.args.len()) {
         return Err(Failure::arity(command));

@@ -12,7 +12,7 @@ use ringhold_store::budget::{Budget, Geometry};
 use ringhold_store::entry::{Change, Decision, EntryRef, Log, Lookup, Outcome, UpdateError};
 use ringhold_store::hash::{HashSeed, KeyHash};
 use ringhold_store::large::LargeWriter;
-use ringhold_store::shard::{Shard, Tick};
+use ringhold_store::shard::{Probe, Shard, Tick};
 use ringhold_types::entry::Version;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::{SLOTS, Slot};
@@ -187,6 +187,20 @@ impl ShardCell {
             self.log.leases.end(key.namespace, at.hash);
         }
         outcome
+    }
+
+    /// Writes plain bytes without deadlines over the entry that was probed; see [`Shard::replace`].
+    #[inline]
+    pub fn replace(
+        &mut self,
+        probe: &Probe,
+        key: Key<'_>,
+        now: Now,
+        value: &[u8],
+    ) -> Option<Version> {
+        self.log.micros = now.unix_micros;
+        let entry = (key.namespace, key.bytes);
+        self.shard.replace(probe, entry, now.unix(), value, &mut self.log)
     }
 
     /// Gives the lease to fill `key` to the caller, for `within`, unless somebody has it.

@@ -39,8 +39,9 @@ impl Space {
             let seg = &self.segs[self.tick_at];
             let is_worth = seg.is_expired(now)
                 || (seg.expired_share(now) > EXPIRED_SHARE
-                    && seg.max_deadline.saturating_sub(now.0)
-                        > (width_ms(seg.class) / 16).max(1000));
+                    // Soon all of it is, and nothing need be moved; unless some entries stay for good.
+                    && (seg.max_deadline <= now.0
+                        || seg.max_deadline - now.0 > (width_ms(seg.class) / 16).max(1000)));
             if !is_worth || seg.queue == Queue::Backup || !self.may_sweep(common, log) {
                 continue;
             }

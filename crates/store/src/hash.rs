@@ -55,6 +55,9 @@ pub struct KeyHash {
 }
 
 impl KeyHash {
+    /// That of no key.
+    pub const NONE: Self = Self { slot: Slot::MIN, hash: 0 };
+
     /// The top [`FRAGMENT_BITS`] of the hash.
     #[inline]
     #[must_use]

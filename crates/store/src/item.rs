@@ -292,6 +292,7 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    #[inline]
     fn flags(&self) -> u16 {
         let set = |on: bool, flag: u16| if on { flag } else { 0 };
         let (key_len, value_len, large) = match self.payload {
@@ -310,6 +311,7 @@ impl Draft<'_> {
     }
 
     /// The bytes it will take.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         let header = usize::from(HEADER_LENS[usize::from(self.flags() & SHAPE)]);
         let payload = match self.payload {
@@ -327,29 +329,32 @@ impl Draft<'_> {
 
     /// Writes it to the start of `out`.
     pub(crate) fn encode(&self, version: Version, out: &mut [u8]) {
-        let flags = self.flags();
-        let (key, value, value_len) = match self.payload {
-            Payload::Inline { key, value } => (key, value, value.len()),
-            Payload::Handle { handle, value_len } => {
-                return self.encode_handle(version, handle, value_len, out);
+        match self.payload {
+            Payload::Inline { key, value } => {
+                let at = self.encode_header(version, key.len(), value.len(), out);
+                let mid = at + key.len();
+                out[at..mid].copy_from_slice(key);
+                write_padded(out, mid, value);
             }
+            Payload::Handle { handle, value_len } => {
+                let at = self.encode_header(version, 0, value_len, out);
+                write_padded(out, at, &handle.to_le_bytes());
+            }
+        }
+    }
+
+    /// Writes it over the item of the same key at the start of `out`, whose shape and length it has.
+    #[inline]
+    pub(crate) fn encode_over(&self, version: Version, out: &mut [u8]) {
+        let Payload::Inline { key, value } = self.payload else {
+            unreachable!("a large value has no room in the log")
         };
-        let at = self.encode_header(version, key.len(), value_len, out);
-        let mid = at + key.len();
-        let end = mid + value.len();
-        out[at..mid].copy_from_slice(key);
-        out[mid..end].copy_from_slice(value);
-        out[end..end.next_multiple_of(ALIGN)].fill(0);
-        debug_assert!(Item::new(out).flags == flags, "the flags come first");
+        let at = self.encode_header(version, key.len(), value.len(), out);
+        write_padded(out, at + key.len(), value);
     }
 
-    fn encode_handle(&self, version: Version, handle: u32, value_len: usize, out: &mut [u8]) {
-        let at = self.encode_header(version, 0, value_len, out);
-        let end = at + 4;
-        out[at..end].copy_from_slice(&handle.to_le_bytes());
-        out[end..end.next_multiple_of(ALIGN)].fill(0);
-    }
-
+    /// Writes what stands before the key; how many bytes that are.
+    #[inline]
     fn encode_header(
         &self,
         version: Version,
@@ -360,6 +365,25 @@ impl Draft<'_> {
         let flags = self.flags();
         let key_len = u16::try_from(key_len).expect("a key's length fits two bytes");
         let value_len = u32::try_from(value_len).expect("a value's length fits four bytes");
+        let [f0, f1] = flags.to_le_bytes();
+        let [v0, v1, ..] = value_len.to_le_bytes();
+        let [a, b, c, d, e, f, g, _] = version.0.to_le_bytes();
+        if flags & SHAPE == 0 {
+            let short = key_len.to_le_bytes()[0];
+            out[..12].copy_from_slice(&[f0, f1, short, v0, v1, a, b, c, d, e, f, g]);
+            return 12;
+        }
+        self.encode_long_header(flags, version, key_len, value_len, out)
+    }
+
+    fn encode_long_header(
+        &self,
+        flags: u16,
+        version: Version,
+        key_len: u16,
+        value_len: u32,
+        out: &mut [u8],
+    ) -> usize {
         out[..2].copy_from_slice(&flags.to_le_bytes());
         out[2] = if flags & LONGKEY == 0 { key_len.to_le_bytes()[0] } else { 0 };
         let mut at = if flags & WIDE == 0 {
@@ -390,6 +414,16 @@ impl Draft<'_> {
             put(&self.content_type.0.to_le_bytes());
         }
         at
+    }
+}
+
+/// Writes the last part of an item, and zeros up to its end.
+#[inline]
+fn write_padded(out: &mut [u8], at: usize, bytes: &[u8]) {
+    let end = at + bytes.len();
+    out[at..end].copy_from_slice(bytes);
+    for byte in &mut out[end..end.next_multiple_of(ALIGN)] {
+        *byte = 0;
     }
 }
 

@@ -5,6 +5,8 @@
 
 use ringhold_types::time::UnixTime;
 
+use crate::item::ALIGN;
+
 /// The queue that a segment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queue {
@@ -45,8 +47,8 @@ pub(crate) const CLASSES: usize = 8;
 const WIDTHS_MS: [u64; CLASSES] =
     [0, 8_000, 64_000, 512_000, 4_096_000, 32_400_000, 259_200_000, 2_592_000_000];
 const STEPS: usize = 16;
-/// The unit of the histogram, in bytes.
-const UNIT: usize = 64;
+/// The unit of the histogram, in bytes: what items are aligned to. The counts of a segment of 256 KiB fit 16 bits.
+const UNIT: u64 = ALIGN as u64;
 
 /// The class of an entry with this deadline; `coarse` engines have only a few classes.
 pub(crate) fn class_of(deadline: Option<UnixTime>, now: UnixTime, coarse: bool) -> u8 {
@@ -78,7 +80,7 @@ pub(crate) struct Seg {
     pub(crate) len: u32,
     /// Bytes of items that words point to (or pointed to, in tables not yet walked after a clear).
     pub(crate) live: u32,
-    /// Where the walk over its items proceeds: its place in the order of all segments ever made.
+    /// Its place in the order of all segments ever made.
     pub(crate) born: u64,
     pub(crate) state: State,
     pub(crate) queue: Queue,
@@ -118,6 +120,11 @@ impl Seg {
         (width_ms(self.class) * 5 / 4 / 16).max(1)
     }
 
+    fn step_of(&self, deadline: UnixTime) -> usize {
+        let step = deadline.0.saturating_sub(self.opened) / self.step_ms();
+        usize::try_from(step).unwrap_or(STEPS).min(STEPS - 1)
+    }
+
     /// Notes the deadline of an item of `len` bytes.
     pub(crate) fn note_deadline(&mut self, deadline: Option<UnixTime>, len: usize) {
         if self.class == 0 {
@@ -128,10 +135,28 @@ impl Seg {
             return;
         };
         self.max_deadline = self.max_deadline.max(deadline.0);
-        let step = deadline.0.saturating_sub(self.opened) / self.step_ms();
-        let step = usize::try_from(step).unwrap_or(STEPS).min(STEPS - 1);
-        let units = u16::try_from(len.div_ceil(UNIT)).unwrap_or(u16::MAX);
-        self.hist[step] = self.hist[step].saturating_add(units);
+        let count = &mut self.hist[self.step_of(deadline)];
+        *count = count.saturating_add(units(len));
+    }
+
+    /// The same for an item whose deadline was `before`.
+    pub(crate) fn move_deadline(
+        &mut self,
+        before: Option<UnixTime>,
+        after: Option<UnixTime>,
+        len: usize,
+    ) {
+        if self.class == 0 {
+            return;
+        }
+        match before {
+            None => self.timeless = self.timeless.saturating_sub(1),
+            Some(deadline) => {
+                let count = &mut self.hist[self.step_of(deadline)];
+                *count = count.saturating_sub(units(len));
+            }
+        }
+        self.note_deadline(after, len);
     }
 
     /// Whether every item is past its deadline.
@@ -139,7 +164,7 @@ impl Seg {
         self.class != 0 && self.timeless == 0 && self.max_deadline <= now.0
     }
 
-    /// Of 256 parts of the segment, how many are surely past their deadlines, at most.
+    /// Of 256 parts of the segment, how many are past their deadlines, at most: what was written over or deleted counts.
     pub(crate) fn expired_share(&self, now: UnixTime) -> u64 {
         if self.class == 0 || self.len == 0 {
             return 0;
@@ -147,9 +172,14 @@ impl Seg {
         if self.is_expired(now) {
             return 256;
         }
-        let passed = now.0.saturating_sub(self.opened) / self.step_ms();
-        let passed = usize::try_from(passed).unwrap_or(STEPS).min(STEPS - 1);
-        let units: u64 = self.hist[..passed].iter().map(|&units| u64::from(units)).sum();
-        (units * 64 * 256 / u64::from(self.len)).min(256)
+        // Of the last step only the end of all is known.
+        let passed = if self.max_deadline <= now.0 { STEPS } else { self.step_of(now) };
+        let bytes: u64 = self.hist[..passed].iter().map(|&units| u64::from(units) * UNIT).sum();
+        (bytes * 256 / u64::from(self.len)).min(256)
     }
+}
+
+/// The length of an item as the histogram counts it.
+fn units(len: usize) -> u16 {
+    u16::try_from(len / ALIGN).unwrap_or(u16::MAX)
 }

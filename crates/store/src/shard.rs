@@ -3,10 +3,11 @@
 //! Look-ups take `&self`, everything else `&mut self`; no call waits for anything. A call evacuates at
 //! most [`EVACUATIONS_MAX`] segments, but for a large value, which may need as many as it is long.
 //!
-//! Left out so far: splitting tables over 32 K words; the reserve's floor for primaries; naming the
+//! Left out so far: the reserve's floor for primaries; naming the
 //! oldest backup entries.
 
 mod ops;
+mod probe;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -21,10 +22,10 @@ use crate::budget::{Budget, Geometry, Purse};
 use crate::entry::{EntryRef, Log, Lookup, Role, UpdateError};
 use crate::evict::Mode;
 use crate::hash::{HashSeed, KeyHash};
-use crate::prefetch::prefetch;
 use crate::segment::Queue;
 pub use crate::space::Work;
 use crate::space::{Common, Detached, RESERVE, Space};
+pub use probe::Probe;
 
 /// The most segments that one call evacuates.
 pub const EVACUATIONS_MAX: u64 = 4;
@@ -118,41 +119,6 @@ impl Shard {
         }
         hit(&space.tables[table_idx], idx, word);
         Lookup::Hit(entry)
-    }
-
-    /// Prefetches the row of the directory that a look-up will read: the first stage of a batch.
-    #[inline]
-    pub fn prefetch_directory(&self, ns: NamespaceId, at: KeyHash) {
-        if let Some(space) = self.space(ns) {
-            prefetch(&space.tables[self.common.table_idx(at.slot)]);
-        }
-    }
-
-    /// Prefetches the words that a look-up will read: the second stage.
-    #[inline]
-    pub fn prefetch_home(&self, ns: NamespaceId, at: KeyHash) {
-        if let Some(space) = self.space(ns)
-            && let Some(word) =
-                space.tables[self.common.table_idx(at.slot)].home_word(at.fragment())
-        {
-            prefetch(word);
-        }
-    }
-
-    /// Prefetches the item that a look-up will read: the third stage.
-    #[inline]
-    pub fn prefetch_item(&self, ns: NamespaceId, at: KeyHash) {
-        let Some(space) = self.space(ns) else { return };
-        let table = &space.tables[self.common.table_idx(at.slot)];
-        if let Some((_, word)) = table.find(at.fragment(), |_| true) {
-            let location = word.location();
-            let buf = &space.bufs[location.seg()];
-            for line in [0, 64, 128] {
-                if let Some(byte) = buf.get(location.offset() + line) {
-                    prefetch(byte);
-                }
-            }
-        }
     }
 
     /// Visits the live entries of a slot from a fragment on, in order, until their keys and values have

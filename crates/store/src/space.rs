@@ -222,8 +222,9 @@ impl Space {
         self.tables[table_idx].find(at.fragment(), |word| self.has_key(word, key))
     }
 
+    /// Whether the entry that `word` points to has this key.
     #[inline]
-    fn has_key(&self, word: Word, key: &[u8]) -> bool {
+    pub(crate) fn has_key(&self, word: Word, key: &[u8]) -> bool {
         let item = self.item(word.location());
         if item.is_large() {
             return self.handles.get(item.handle()).is_some_and(|held| &*held.key == key);

@@ -114,6 +114,7 @@ struct Split {
 
 /// The index of a word: its place, and above it the number of its part.
 const PLACE_BITS: u32 = 20;
+const PLACE_MASK: usize = (1 << PLACE_BITS) - 1;
 /// A split table of fewer words becomes one part again.
 const MERGE_LEN: usize = 4096;
 /// Bytes charged for a split table beside its parts' arrays: the most that its lists take.
@@ -145,12 +146,12 @@ impl Split {
     /// The part of a word's index, and its place there.
     #[cold]
     fn at(&self, idx: usize) -> (&Part, usize) {
-        (&self.parts[idx >> PLACE_BITS], idx & ((1 << PLACE_BITS) - 1))
+        (&self.parts[idx >> PLACE_BITS], idx & PLACE_MASK)
     }
 
     #[cold]
     fn at_mut(&mut self, idx: usize) -> (&mut Part, usize) {
-        (&mut self.parts[idx >> PLACE_BITS], idx & ((1 << PLACE_BITS) - 1))
+        (&mut self.parts[idx >> PLACE_BITS], idx & PLACE_MASK)
     }
 
     fn charge(&self) -> u64 {
@@ -230,10 +231,10 @@ impl Table {
         }
     }
 
-    /// The line where `fragment` would be looked up first.
+    /// The words from where `fragment` would be looked up first.
     #[inline]
-    pub(crate) fn home_word(&self, fragment: u32) -> Option<&AtomicU64> {
-        self.part(fragment).1.home_word(fragment)
+    pub(crate) fn run(&self, fragment: u32) -> &[AtomicU64] {
+        self.part(fragment).1.run(fragment)
     }
 
     /// The first word of this fragment, or `None`, and its index. The words of one fragment are
@@ -246,6 +247,16 @@ impl Table {
     ) -> Option<(usize, Word)> {
         let (base, part) = self.part(fragment);
         part.find(fragment, matches).map(|(place, word)| (base | place, word))
+    }
+
+    /// The word at `idx`, if there is one of this fragment.
+    #[inline]
+    pub(crate) fn word(&self, idx: usize, fragment: u32) -> Option<Word> {
+        match &self.parts {
+            Parts::One(part) => part.word(idx),
+            Parts::Many(split) => split.parts.get(idx >> PLACE_BITS)?.word(idx & PLACE_MASK),
+        }
+        .filter(|word| word.0 != 0 && word.fragment() == fragment)
     }
 
     /// Counts a hit on the word at `idx`; the word is not written when it has them all.

@@ -188,9 +188,16 @@ fn engine_equals_its_twin_under_random_operations() {
                 73 => bench.twin.is_gated = prng.chance(1, 10),
                 _ => {
                     let at = bench.seed.key(name.as_bytes());
-                    bench.shard.prefetch_directory(NS, at);
-                    bench.shard.prefetch_home(NS, at);
-                    bench.shard.prefetch_item(NS, at);
+                    let mut probe = bench.shard.probe(NS, at);
+                    bench.shard.probe_words(&probe);
+                    bench.shard.probe_item(&mut probe);
+                    let stepwise = bench.shard.finish(&probe, name.as_bytes(), bench.now);
+                    let at_once = bench.shard.peek(NS, name.as_bytes(), at, bench.now);
+                    let content = |lookup: &Lookup<'_>| match lookup {
+                        Lookup::Hit(entry) => Some((entry.key().to_vec(), entry.version())),
+                        Lookup::Expired | Lookup::Miss => None,
+                    };
+                    assert_eq!(content(&stepwise), content(&at_once), "steps are a look-up");
                 }
             }
             bench.check(&name);

@@ -23,9 +23,11 @@ impl Slot {
     }
 
     /// The slot of `key`: that of its hash tag if it has one.
+    #[inline]
     #[must_use]
     pub fn of_key(key: &[u8]) -> Self {
-        Self(crc16(hash_tag(key)) % SLOTS)
+        let tagged = if has_brace(key) { hash_tag(key) } else { key };
+        Self(crc16(tagged) % SLOTS)
     }
 
     /// Its number, 0 to 16383.
@@ -46,6 +48,20 @@ impl Slot {
     }
 }
 
+/// Whether there is a `{`: eight bytes at a time, since most keys have none. (The test for a zero byte in a word is from
+/// Warren, "Hacker's Delight", section 6-1.)
+#[inline]
+fn has_brace(key: &[u8]) -> bool {
+    const LOW: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    let (eights, rest) = key.as_chunks::<8>();
+    let found = eights.iter().fold(0, |found, &eight| {
+        let word = u64::from_le_bytes(eight) ^ u64::from_le_bytes([b'{'; 8]);
+        found | (word.wrapping_sub(LOW) & !word & HIGH)
+    });
+    found != 0 || rest.contains(&b'{')
+}
+
 /// The bytes of `key` that decide its slot: those between the first `{` and the next `}` if there
 /// are any, else all.
 #[must_use]
@@ -59,12 +75,12 @@ pub fn hash_tag(key: &[u8]) -> &[u8] {
 }
 
 /// CRC-16/XMODEM: polynomial 0x1021, initial value 0, nothing reflected.
+#[inline]
 #[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
+    let (eights, rest) = bytes.as_chunks::<8>();
     let mut crc = 0u16;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let Ok(&[a, b, c, d, e, f, g, h]) = <&[u8; 8]>::try_from(chunk) else { continue };
+    for &[a, b, c, d, e, f, g, h] in eights {
         let [high, low] = crc.to_be_bytes();
         crc = TABLES[7][usize::from(a ^ high)]
             ^ TABLES[6][usize::from(b ^ low)]
@@ -75,7 +91,12 @@ pub fn crc16(bytes: &[u8]) -> u16 {
             ^ TABLES[1][usize::from(g)]
             ^ TABLES[0][usize::from(h)];
     }
-    for &byte in chunks.remainder() {
+    let (twos, last) = rest.as_chunks::<2>();
+    for &[a, b] in twos {
+        let [high, low] = crc.to_be_bytes();
+        crc = TABLES[1][usize::from(a ^ high)] ^ TABLES[0][usize::from(b ^ low)];
+    }
+    for &byte in last {
         let [high, _] = crc.to_be_bytes();
         crc = (crc << 8) ^ TABLES[0][usize::from(byte ^ high)];
     }

@@ -115,6 +115,34 @@ pub fn plain<C: Cells>(
     serve(&request, parts, cells, (node, now), counts, out)
 }
 
+/// Answers a plain `GET` or `HEAD` with what was looked up; what becomes of its connection. `None`, and nothing
+/// appended, when the entry's time is over: that has to be made a change first.
+#[inline]
+pub fn answer_read(
+    lookup: Lookup<'_>,
+    plain: &Plain,
+    (node, now): (&NodeState, Now),
+    counts: &mut Counts,
+    out: &mut Output,
+) -> Option<Fate> {
+    let fate = if plain.is_keep_alive { Fate::Open } else { Fate::Close };
+    let is_head = plain.method == Method::Head;
+    let mut answer = Answer { node, fate, out, is_hit: None };
+    match lookup {
+        Lookup::Hit(entry) => {
+            counts.add(Counter::Hits, 1);
+            answer.value(&entry, now, is_head);
+        }
+        Lookup::Miss => {
+            counts.add(Counter::Misses, 1);
+            answer.missing(is_head);
+        }
+        Lookup::Expired => return None,
+    }
+    counts.add(Counter::Requests, 1);
+    Some(fate)
+}
+
 fn serve<C: Cells>(
     request: &Request<'_>,
     mut parts: Parts<'_>,

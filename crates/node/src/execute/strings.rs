@@ -5,6 +5,7 @@ use ringhold_store::entry::{
     Decision, EntryRef, KIND_BYTES, Lookup, Outcome, Put, Value, ValueRef,
 };
 use ringhold_store::large::LargeWriter;
+use ringhold_store::shard::Probe;
 use ringhold_types::entry::{ContentTypeId, Deadlines};
 use ringhold_types::time::Now;
 use ringhold_wire::resp::Protocol;
@@ -16,7 +17,8 @@ use super::{Call, Done, Failure};
 use crate::args::LargeArg;
 use crate::cells::{Cells, with_room};
 use crate::output::Output;
-use crate::shard_cell::{Key, ShardCell};
+use crate::shard_cell::Key;
+use crate::state::NodeState;
 use crate::stats::{Counter, Counts};
 
 /// When SET writes.
@@ -55,19 +57,17 @@ pub(super) fn bulk_of(entry: &EntryRef<'_>, out: &mut Output, protocol: Protocol
     }
 }
 
-/// `GET` of `key` from a cell that the caller has access to. False, and nothing appended, when the entry's time is
-/// over: that has to be made a change first.
+/// Answers a `GET` with what was looked up. False, and nothing appended, when the entry's time is over: that has to be
+/// made a change first.
 #[inline]
 #[must_use]
-pub fn get_from(
-    cell: &ShardCell,
-    key: Key<'_>,
-    now: Now,
+pub(crate) fn answer_get(
+    lookup: Lookup<'_>,
     protocol: Protocol,
     counts: &mut Counts,
     out: &mut Output,
 ) -> bool {
-    match cell.lookup(key, now) {
+    match lookup {
         Lookup::Hit(entry) => {
             counts.add(Counter::Hits, 1);
             bulk_of(&entry, out, protocol);
@@ -88,23 +88,42 @@ fn read<C: Cells>(call: &mut Call<'_, '_, C>, key: Key<'_>) {
     let (counts, out) = (&mut *call.counts, &mut *call.out);
     let is_quiet = call.session.is_no_touch;
     let is_done = call.access.read(key.at.slot, |cell| {
-        if !is_quiet {
-            return get_from(cell, key, now, protocol, counts, out);
-        }
-        match cell.peek(key, now) {
-            Lookup::Hit(entry) => {
-                counts.add(Counter::Hits, 1);
-                bulk_of(&entry, out, protocol);
-                true
-            }
-            Lookup::Miss | Lookup::Expired => false,
-        }
+        let lookup = if is_quiet { cell.peek(key, now) } else { cell.lookup(key, now) };
+        answer_get(lookup, protocol, counts, out)
     });
     if !is_done {
         call.access.write(key.at.slot, |cell, _| cell.reap(key, now));
         call.counts.add(Counter::Misses, 1);
         call.reply().null();
     }
+}
+
+/// `SET key value`, nothing else, of a client in no transaction.
+#[inline]
+pub(crate) fn set_plain<C: Cells>(
+    key: Key<'_>,
+    value: &[u8],
+    probe: Probe,
+    (cells, node, now): (&C, &NodeState, Now),
+    counts: &mut Counts,
+    out: &mut Output,
+) {
+    let default = node.default_deadline(key.namespace, now);
+    let mut cell = cells.write(cells.shard_of(key.at.slot));
+    let is_replaced = default.is_none() && cell.replace(&probe, key, now, value).is_some();
+    if !is_replaced {
+        let deadlines = Lifetime::Default.deadlines(None, default);
+        let written = with_room(cells, &mut cell, now, |cell| {
+            cell.update(key, now, |_| put(Value::Bytes(value), deadlines))
+        });
+        if let Err(error) = written {
+            let Failure(text) = error.into();
+            counts.add(Counter::Errors, 1);
+            Encoder::new(&mut out.bytes, Protocol::Two).error(&text);
+            return;
+        }
+    }
+    Encoder::new(&mut out.bytes, Protocol::Two).ok();
 }
 
 /// `GET key`

@@ -3,15 +3,16 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use ringhold_types::entry::{Deadlines, Version};
+use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::limits::KEY_LEN_MAX;
 use ringhold_types::time::UnixTime;
 
-use super::{EVACUATIONS_MAX, Shard, Want};
+use super::{EVACUATIONS_MAX, Probe, Shard, Want};
 use crate::budget::Purse;
 use crate::entry::{
-    Change, ChangeValue, Decision, EntryRef, Log, Outcome, Put, Role, UpdateError, Value,
+    Change, ChangeValue, Decision, EntryRef, KIND_BYTES, Log, Outcome, Put, Role, UpdateError,
+    Value,
 };
 use crate::handles::{Handles, Held};
 use crate::hash::KeyHash;
@@ -243,7 +244,9 @@ impl Shard {
                 }
                 draft.payload = Payload::Inline { key: target.key, value };
                 if draft.len() <= self.common.geometry.large_len_min {
-                    return match self.overwrite(target, found, draft, value, log) {
+                    let written =
+                        found.and_then(|found| self.overwrite(target, found, draft, value, log));
+                    return match written {
                         Some(version) => Ok(version),
                         None => self.put_inline(target, draft, value, log),
                     };
@@ -258,17 +261,48 @@ impl Shard {
         self.put_large(target, draft, writer, log)
     }
 
+    /// Writes plain bytes without deadlines over the entry of `key` that `probe` found, if it is still there, alive, and
+    /// as long as the new one: what most writes are. Nothing is looked up, allocated or moved. `None`: nothing was done,
+    /// and [`Shard::update`] does it.
+    #[inline]
+    pub fn replace<L: Log>(
+        &mut self,
+        probe: &Probe,
+        (ns, key): (NamespaceId, &[u8]),
+        now: UnixTime,
+        value: &[u8],
+        log: &mut L,
+    ) -> Option<Version> {
+        let (idx, _) = probe.found?;
+        let space = self.spaces.get(probe.space_idx).filter(|space| space.ns == ns)?;
+        // The lock was let go since the probe: what counts is what the table says now.
+        let word = space.tables[probe.table_idx].word(idx, probe.at.fragment())?;
+        if !space.has_key(word, key) || space.item(word.location()).is_expired(now) {
+            return None;
+        }
+        let target = Target { ns, key, at: probe.at, now };
+        let draft = Draft {
+            payload: Payload::Inline { key, value },
+            kind: KIND_BYTES,
+            deadlines: Deadlines::NEVER,
+            client_flags: 0,
+            content_type: ContentTypeId::NONE,
+            credit: 0,
+        };
+        self.overwrite(target, (probe.space_idx, idx, word), draft, value, log)
+    }
+
     /// Writes over the entry that was found, if the new content has its shape and length: nothing is
     /// allocated, moved or looked up.
+    #[inline]
     fn overwrite(
         &mut self,
         target: Target<'_>,
-        found: Option<(usize, usize, Word)>,
+        (space_idx, idx, word): (usize, usize, Word),
         mut draft: Draft<'_>,
         value: &[u8],
         log: &mut dyn Log,
     ) -> Option<Version> {
-        let (space_idx, idx, word) = found?;
         let location = word.location();
         let space = &mut self.spaces[space_idx];
         let (queue, class) = {
@@ -277,17 +311,20 @@ impl Shard {
         };
         let is_at_home =
             queue == Queue::Backup || self.common.role(target.at.slot) == Role::Primary;
-        let fits = is_at_home && draft.fits_over(space.item(location));
+        let item = space.item(location);
+        let fits = is_at_home && draft.fits_over(item);
         if !fits || class_in(&self.common, target.now, draft.deadlines) != class {
             return None;
         }
-        draft.credit = space.item(location).credit();
+        draft.credit = item.credit();
+        let before = item.hard();
         let change = change_of(target.key, ChangeValue::Bytes(value), &draft);
         let version = log.append(target.ns, target.at.slot, change);
-        draft.encode(version, &mut space.bufs[location.seg()][location.offset()..]);
+        let bytes = &mut space.bufs[location.seg()][location.offset()..];
+        draft.encode_over(version, bytes);
         if class != 0 {
-            let hard = space.item(location).hard();
-            space.segs[location.seg()].note_deadline(hard, draft.len());
+            let after = Item::new(bytes).hard();
+            space.segs[location.seg()].move_deadline(before, after, draft.len());
         }
         space.tables[self.common.table_idx(target.at.slot)].set(idx, word.hit());
         Some(version)
@@ -361,10 +398,11 @@ impl Shard {
         let space = &mut self.spaces[space_idx];
         let location = word.location();
         let bytes = &mut space.bufs[location.seg()][location.offset()..];
+        let before = Item::new(bytes).hard();
         if item::set_deadlines(bytes, deadlines) {
             let item = Item::new(bytes);
-            let (hard, len) = (item.hard(), item.len());
-            space.segs[location.seg()].note_deadline(hard, len);
+            let (after, len) = (item.hard(), item.len());
+            space.segs[location.seg()].move_deadline(before, after, len);
             log.append(target.ns, target.at.slot, change);
             return Ok(Outcome::Touched);
         }

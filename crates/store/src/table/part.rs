@@ -55,10 +55,10 @@ impl Part {
         if self.cap <= DENSE_CAP { 0 } else { home(fragment, self.depth(), self.cap) }
     }
 
-    /// The line where `fragment` would be looked up first.
+    /// The words from where `fragment` would be looked up first.
     #[inline]
-    pub(super) fn home_word(&self, fragment: u32) -> Option<&AtomicU64> {
-        self.words.get(self.home(fragment))
+    pub(super) fn run(&self, fragment: u32) -> &[AtomicU64] {
+        self.words.get(self.home(fragment)..).unwrap_or_default()
     }
 
     /// The first word of this fragment, or `None`, and its index. The words of one fragment are
@@ -70,8 +70,7 @@ impl Part {
         mut matches: impl FnMut(Word) -> bool,
     ) -> Option<(usize, Word)> {
         let home = self.home(fragment);
-        let words = self.words.get(home..)?;
-        for (step, word) in words.iter().enumerate() {
+        for (step, word) in self.run(fragment).iter().enumerate() {
             let word = Word(word.load(Relaxed));
             if word.fragment() >= fragment || word.0 == 0 {
                 if word.0 == 0 || word.fragment() > fragment {
@@ -83,6 +82,12 @@ impl Part {
             }
         }
         None
+    }
+
+    /// The word at `idx`; 0 when the place is empty, `None` when there is none.
+    #[inline]
+    pub(super) fn word(&self, idx: usize) -> Option<Word> {
+        self.words.get(idx).map(|word| Word(word.load(Relaxed)))
     }
 
     /// Counts a hit on the word at `idx`; the word is not written when it has them all.

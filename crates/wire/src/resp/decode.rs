@@ -326,23 +326,42 @@ fn line(
     at: usize,
     too_long: DecodeError,
 ) -> Result<Option<(Option<i64>, usize)>, DecodeError> {
-    let rest = input.get(at..).unwrap_or_default();
-    let mut number = 0i64;
-    // The usual case: a few digits.
-    for (idx, &byte) in rest.iter().enumerate().take(9) {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            if byte == b'\r' && idx > 0 && idx.saturating_add(1) < rest.len() {
-                let is_plain = idx == 1 || rest.first() != Some(&b'0');
-                return Ok(Some((
-                    is_plain.then_some(number),
-                    at.saturating_add(idx).saturating_add(2),
-                )));
-            }
-            break;
-        }
-        number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+    match short_number(input, at) {
+        Some((number, next)) => Ok(Some((Some(number), next))),
+        None => any_line(input, at, too_long),
     }
+}
+
+/// The number of one to three digits on the line at `at`, and where the next line begins: nearly every length. `None`:
+/// the line may hold anything.
+#[inline]
+fn short_number(input: &[u8], at: usize) -> Option<(i64, usize)> {
+    let &[a, b, c, d, _] = input.get(at..)?.first_chunk::<5>()?;
+    let digit = |byte: u8| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then_some(i64::from(digit))
+    };
+    let first = digit(a)?;
+    if b == b'\r' {
+        return Some((first, at.saturating_add(3)));
+    }
+    // Only zero itself begins with a zero.
+    let second = digit(b).filter(|_| first > 0)?;
+    let tens = first.wrapping_mul(10).wrapping_add(second);
+    if c == b'\r' {
+        return Some((tens, at.saturating_add(4)));
+    }
+    let third = digit(c)?;
+    (d == b'\r').then_some((tens.wrapping_mul(10).wrapping_add(third), at.saturating_add(5)))
+}
+
+/// What [`line`] says of any line.
+fn any_line(
+    input: &[u8],
+    at: usize,
+    too_long: DecodeError,
+) -> Result<Option<(Option<i64>, usize)>, DecodeError> {
+    let rest = input.get(at..).unwrap_or_default();
     let Some(end) = memchr::memchr(b'\r', rest) else {
         return if rest.len() > LENGTH_LINE_LEN_MAX { Err(too_long) } else { Ok(None) };
     };
