@@ -66,7 +66,7 @@ impl Session {
     /// A session that speaks HTTP.
     #[must_use]
     pub fn http() -> Self {
-        Self::new(Speaks::Http(HttpSession { decoder: HttpDecoder::new(), is_continued: false }))
+        Self::new(Speaks::Http(HttpSession::default()))
     }
 
     fn new(speaks: Speaks) -> Self {

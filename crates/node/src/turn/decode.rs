@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use ringhold_wire::http::decode::{Decoder, Plain, Refusal};
 use ringhold_wire::resp::decode::{DecodeError, Decoded, Limits};
 use ringhold_wire::resp::inline::words;
 use ringhold_wire::resp::table::find;
 
-use super::{COMMAND_LEN_MAX, Request, Turn, What};
+use super::{COMMAND_LEN_MAX, READ_LEN, Request, Turn, What};
 use crate::execute::http;
 use crate::session::http::HttpSession;
 use crate::session::resp::RespSession;
@@ -115,6 +116,17 @@ pub(super) fn decode_http(
     let Range { start, end } = bytes;
     let mut at = start;
     while at < end {
+        if !is_body_apart && let Some(repeated) = session.repeat.decode(&turn.input[at..end]) {
+            session.decoder = Decoder::new();
+            let head = at..at + repeated.head_len;
+            let key = node.hash_seed.key(&turn.input[head.clone()][repeated.key.clone()]);
+            let plain = Some(Plain::read_of(repeated.key));
+            let body = head.end..head.end;
+            at = head.end;
+            let start = head.start;
+            turn.requests.push(Request { start, what: What::Http { head, body, key, plain } });
+            continue;
+        }
         match session.decoder.decode(&turn.input[at..end]) {
             Ok(None) => break,
             Ok(Some(request)) => {
@@ -140,6 +152,12 @@ pub(super) fn decode_http(
                 let may_send = http::may_send(&request, node);
                 let namespace = http::namespace_of(&request, node).filter(|_| may_send);
                 let plain = namespace.and_then(|id| request.plain(&turn.input[head.clone()], id));
+                if body.is_empty()
+                    && let Some(plain) = &plain
+                    && *plain == Plain::read_of(plain.key.clone())
+                {
+                    session.repeat.remember(&turn.input[head.clone()], &plain.key);
+                }
                 let start = head.start;
                 turn.requests.push(Request { start, what: What::Http { head, body, key, plain } });
             }
@@ -148,10 +166,17 @@ pub(super) fn decode_http(
                 return end;
             }
             Err(refusal) => {
-                let next = refusal.used.map(|used| at + used);
-                if next.is_some_and(|next| next > end) {
+                let next = refusal.used.and_then(|used| at.checked_add(used));
+                let is_awaited = next.is_some_and(|next| next > end && next - at <= READ_LEN)
+                    && !turn.input[at..end]
+                        .windows(12)
+                        .any(|word| word.eq_ignore_ascii_case(b"100-continue"));
+                if is_awaited {
                     break;
                 }
+                // A long body is not waited for: the answer goes out at once, and the connection closes.
+                let next = next.filter(|next| *next <= end);
+                let refusal = Refusal { used: refusal.used.filter(|_| next.is_some()), ..refusal };
                 turn.requests.push(Request { start: at, what: What::HttpRefused(refusal) });
                 match next {
                     Some(next) => at = next,

@@ -121,7 +121,11 @@ impl Turn {
             session.leftover = head;
             session.forget_progress();
             return;
-        } else if !rest.is_empty() && !session.is_paused && !session.has_work {
+        } else if session.incoming.is_none()
+            && !rest.is_empty()
+            && !session.is_paused
+            && !session.has_work
+        {
             let len_max = self.value_len_max.max(SHARED_LEFTOVER_MAX);
             session.missing = missing_len(session, rest, len_max);
         }

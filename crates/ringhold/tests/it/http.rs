@@ -216,3 +216,92 @@ fn an_entry_is_stale_before_it_is_gone() {
     assert!(is_stale);
     node.stop();
 }
+
+#[test]
+fn a_refused_request_of_absurd_length_is_answered_and_harms_nobody() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    client.send(
+        "GET /v1/keys/a HTTP/1.1\r\nHost: localhost\r\n\r\n\
+         GET /v1/keys/b?x=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 18446744073709551615\r\n\r\n",
+    );
+    assert!(client.answer().0.starts_with("HTTP/1.1 404"));
+    assert!(client.rest().starts_with("HTTP/1.1 400"));
+    let mut other = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut other, "GET /v1/keys/a", "", "").0, 404);
+    node.stop();
+}
+
+#[test]
+fn a_refusal_does_not_wait_for_a_long_body() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    client.send(
+        "PUT /v1/keys/b?x=1 HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
+         Content-Length: 10\r\n\r\n",
+    );
+    assert!(client.rest().starts_with("HTTP/1.1 400"));
+    let mut client = Client::connect(&node.http()[0]);
+    client
+        .send("PUT /v1/keys/b?x=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n");
+    assert!(client.rest().starts_with("HTTP/1.1 400"));
+    node.stop();
+}
+
+#[test]
+fn a_large_value_under_a_long_key_arrives_whole() {
+    let node = start();
+    let key = "k".repeat(40_000);
+    let value: String = (0..300_000).map(|n| char::from(b'a' + (n % 23) as u8)).collect();
+    let mut client = Client::connect(&node.http()[0]);
+    // In two parts, so that the value is received apart from its head.
+    let (first, second) = value.split_at(100_000);
+    client.send(format!(
+        "PUT /v1/keys/{key} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n{first}"
+    ));
+    let mut other = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut other, "PUT /v1/keys/secret", "", "of another client").0, 201);
+    client.send(second);
+    assert!(client.answer().0.starts_with("HTTP/1.1 201"));
+    let (status, body, _) = ask(&mut client, &format!("GET /v1/keys/{key}"), "", "");
+    assert_eq!(status, 200);
+    assert!(body == value, "byte for byte");
+    node.stop();
+}
+
+#[test]
+fn reads_that_repeat_the_one_before_are_answered_alike() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "PUT /v1/keys/a", "", "one").0, 201);
+    assert_eq!(ask(&mut client, "PUT /v1/keys/b%20c", "", "two").0, 201);
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let cases = [
+        ("/v1/keys/a", 200, "one"),
+        ("/v1/keys/a", 200, "one"),
+        ("/v1/keys/b%20c", 200, "two"),
+        ("/v1/keys/a", 200, "one"),
+        ("/v1/keys/a?x=1", 400, ""),
+        ("/v1/keys/", 400, ""),
+        ("/v1/keys/z", 404, ""),
+        ("/v1/keys/a", 200, "one"),
+    ];
+    for is_pipelined in [false, true] {
+        let requests: Vec<String> = cases.iter().map(|(target, _, _)| get(target)).collect();
+        if is_pipelined {
+            client.send(requests.concat());
+        }
+        for ((target, status, body), request) in cases.iter().zip(&requests) {
+            if !is_pipelined {
+                client.send(request);
+            }
+            let (head, found) = client.answer();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{target}: {head}");
+            assert!(*status != 200 || found == body.as_bytes(), "{target}");
+        }
+    }
+    // Another Host is looked at anew.
+    client.send("GET /v1/keys/a HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    assert!(client.answer().0.starts_with("HTTP/1.1 403"));
+    node.stop();
+}

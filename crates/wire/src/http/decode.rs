@@ -7,6 +7,7 @@
 
 use alloc::borrow::Cow;
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::time::Duration;
 
@@ -172,6 +173,19 @@ impl<'a> Request<'a> {
 }
 
 impl Plain {
+    /// A `GET` of the key in this range, in the default namespace, on a connection that stays open.
+    #[must_use]
+    pub const fn read_of(key: Range<usize>) -> Self {
+        Self {
+            method: Method::Get,
+            namespace: NamespaceId::DEFAULT,
+            key,
+            ttl: None,
+            stale_for: None,
+            is_keep_alive: true,
+        }
+    }
+
     /// The request that it was, but for what was only looked at before: host, origin, authorization, lengths.
     #[must_use]
     pub fn request<'a>(&self, head: &'a [u8]) -> Request<'a> {
@@ -249,9 +263,9 @@ impl Decoder {
             self.seen = input.len();
             return check_len(input).map(|()| None);
         }
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut head = httparse::Request::new(&mut fields);
-        match head.parse(input) {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut head = httparse::Request::new(&mut []);
+        match head.parse_with_uninit_headers(input, &mut fields) {
             Ok(httparse::Status::Complete(len)) => {
                 self.seen = 0;
                 request(&head, len).map(Some)

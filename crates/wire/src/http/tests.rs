@@ -7,8 +7,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use std::format;
 
-use super::decode::{Decoder, Method, Refusal, duration};
+use ringhold_types::id::NamespaceId;
+use ringhold_types::limits::KEY_LEN_MAX;
+use ringhold_types::prng::Prng;
+
+use super::decode::{Decoder, Method, Plain, Refusal, duration};
 use super::encode::{Comparison, Head, names_version, problem};
+use super::repeat::{Repeat, Repeated};
 
 /// Decodes `head`, whole and byte by byte; both must say the same.
 fn check<R: PartialEq + core::fmt::Debug>(
@@ -182,4 +187,55 @@ fn an_answer_is_a_status_line_and_fields() {
     assert_eq!(out, b"HTTP/1.1 204 No Content\r\netag: \"7\"\r\ncontent-length: 0\r\n\r\n");
     let text = problem(404, "no-such-key", "no entry has this key", "a\"b");
     assert!(text.contains("\"title\":\"Not Found\"") && text.contains("\"node\":\"ab\""), "{text}");
+}
+
+#[test]
+fn a_read_is_repeated_only_when_all_but_its_key_is_the_same() {
+    let head = |key: &str| format!("GET /v1/keys/{key} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut repeat = Repeat::new();
+    let first = head("first");
+    assert_eq!(repeat.decode(first.as_bytes()), None, "nothing came before");
+    repeat.remember(first.as_bytes(), &(13..18));
+    let next = head("a:b-c.d~e@f");
+    let found = repeat.decode(format!("{next}{first}").as_bytes());
+    assert_eq!(found, Some(Repeated { key: 13..24, head_len: next.len() }));
+    for end in 0..next.len() {
+        assert_eq!(repeat.decode(&next.as_bytes()[..end]), None, "it is not whole");
+    }
+    for key in ["", "a%20b", "a?ttl=1", "a/b", "a b", "a#b", "\u{e9}", "a\u{0}"] {
+        assert_eq!(repeat.decode(head(key).as_bytes()), None, "{key}");
+    }
+    let others = [
+        "HEAD /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /v1/keys/k HTTP/1.0\r\nHost: localhost\r\n\r\n",
+        "GET /v1/keys/k HTTP/1.1\r\nHost: localhosts\r\n\r\n",
+        "GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nX: y\r\n\r\n",
+    ];
+    for other in others {
+        assert_eq!(repeat.decode(other.as_bytes()), None, "{other}");
+    }
+    let long = "k".repeat(KEY_LEN_MAX + 1);
+    assert_eq!(repeat.decode(head(&long).as_bytes()), None);
+    assert!(repeat.decode(head(&long[1..]).as_bytes()).is_some());
+}
+
+#[test]
+fn a_repeated_read_is_what_decoding_makes_of_it() {
+    let mut prng = Prng::new(8);
+    let tail = " HTTP/1.1\r\nHost: 127.0.0.1:7380\r\nAccept: */*\r\n\r\n";
+    let mut repeat = Repeat::new();
+    repeat.remember(format!("GET /v1/keys/k{tail}").as_bytes(), &(13..14));
+    let mut repeated = 0;
+    for _ in 0..20_000 {
+        let len = 1 + prng.below(12);
+        let key = (0..len).map(|_| (0x20 + prng.below(0x60)) as u8);
+        let input = [b"GET /v1/keys/".to_vec(), key.collect(), tail.into()].concat();
+        if let Some(Repeated { key, head_len }) = repeat.decode(&input) {
+            repeated += 1;
+            let request = Decoder::new().decode(&input).expect("it is valid").expect("it is whole");
+            assert_eq!(request.head_len, head_len);
+            assert_eq!(request.plain(&input, NamespaceId::DEFAULT), Some(Plain::read_of(key)));
+        }
+    }
+    assert!(repeated > 100, "{repeated}");
 }
