@@ -12,6 +12,8 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use ringhold_types::limits::{VALUE_LEN_CEILING, VALUE_LEN_DEFAULT};
 use ringhold_types::slot::{SLOTS, Slot};
 
+use crate::large::charge_of;
+
 /// The least memory an engine works with, in bytes.
 pub const LIMIT_MIN: u64 = 8 * MIB;
 /// The most shards of one node.
@@ -24,6 +26,8 @@ const SHARD_SEGMENTS_FLOOR: u64 = 40;
 const QUOTA_SEGMENTS_MIN: u64 = 8;
 /// The part of the limit that only backup entries may use: one in this many bytes (4 %).
 const RESERVE_PART: u64 = 25;
+/// The namespaces' directories take at most the limit divided by this.
+const DIRECTORIES_PART: u64 = 2;
 /// Values being received hold at most the limit divided by this.
 const WRITING_PART: u64 = 8;
 /// Values held only by readers hold at most the limit divided by this.
@@ -189,8 +193,11 @@ pub struct Budget {
     pinned: AtomicU64,
     /// The number of backup slots of the node: the reserve exists while it is not 0.
     backups: AtomicU64,
+    /// Bytes of the namespaces' directories; part of `used`, and never evicted.
+    directories: AtomicU64,
     /// By shard, what is used and can be evicted: all but `writing` and `pinned`.
     held: Box<[AtomicU64]>,
+    /// The least and the greatest limit that the shards can work with, in bytes.
     limits: (u64, u64),
 }
 
@@ -207,6 +214,7 @@ impl Budget {
             writing: AtomicU64::new(0),
             pinned: AtomicU64::new(0),
             backups: AtomicU64::new(0),
+            directories: AtomicU64::new(0),
             held: (0..geometry.shards).map(|_| AtomicU64::new(0)).collect(),
             limits: (min, Geometry::limit_max(shards, seg_len)),
         })
@@ -312,6 +320,19 @@ impl Budget {
         self.raise(bytes, self.ceiling(Purse::Common))
     }
 
+    /// Whether a directory of `bytes` more leaves half of the limit for what is in them.
+    pub(crate) fn has_room_for_directory(&self, bytes: u64) -> bool {
+        self.directories.load(Relaxed).saturating_add(bytes) <= self.limit() / DIRECTORIES_PART
+    }
+
+    pub(crate) fn add_directory(&self, bytes: u64) {
+        self.directories.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn drop_directory(&self, bytes: u64) {
+        self.directories.fetch_sub(bytes, Relaxed);
+    }
+
     pub(crate) fn add_backup(&self) {
         self.backups.fetch_add(1, Relaxed);
     }
@@ -322,10 +343,15 @@ impl Budget {
 
     /// Counts `bytes` as being received. False when too much is already, or pinned by readers.
     pub(crate) fn begin_writing(&self, bytes: u64) -> bool {
-        let limit = self.limit();
-        let raised = |now: u64| now.checked_add(bytes).filter(|&sum| sum <= limit / WRITING_PART);
-        self.pinned.load(Relaxed) <= limit / PINNED_PART
+        let most = self.writing_max();
+        let raised = |now: u64| now.checked_add(bytes).filter(|&sum| sum <= most);
+        self.pinned.load(Relaxed) <= self.limit() / PINNED_PART
             && self.writing.fetch_update(Relaxed, Relaxed, raised).is_ok()
+    }
+
+    /// The most bytes that all values in flight take together: one of the greatest length, with its bookkeeping, fits.
+    pub(crate) fn writing_max(&self) -> u64 {
+        charge_of(usize::try_from(self.limit() / WRITING_PART).unwrap_or(usize::MAX))
     }
 
     pub(crate) fn end_writing(&self, bytes: u64) {

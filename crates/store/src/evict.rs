@@ -12,12 +12,22 @@ use crate::budget::Purse;
 use crate::entry::{Change, Log, Role};
 use crate::hash::KeyHash;
 use crate::item::{self, Item};
-use crate::segment::{CLASSES, Queue, Seg, State};
-use crate::space::{Common, SEG_CHARGE, Space};
+use crate::prefetch::prefetch;
+use crate::segment::{Queue, Seg, State};
+use crate::space::{Common, SEG_CHARGE, SEGS_MAX, Space};
 use crate::table::{Location, Word};
 
 /// Bytes of word and ghost that count as an entry's own.
 pub(crate) const ENTRY_OVERHEAD: u64 = 12;
+
+/// Items of a segment under evacuation whose words are fetched together.
+const EVACUATION_BATCH: usize = 16;
+/// A space is compacted when more than this part of its segments' bytes is dead.
+pub(crate) const DEAD_PART: u64 = 8;
+/// From this share on, of 256 parts, an expired part is worth moving the rest of a segment when room is needed.
+const EXPIRED_SHARE_MIN: u64 = 256 / 4;
+/// How many segments one search for the worst looks at: all of a small shard's, a sample of a large one's.
+const SEGS_LOOKED_AT: usize = 256;
 
 /// How an evacuation judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +78,7 @@ impl Space {
         mode: Mode,
     ) -> bool {
         if (mode == Mode::Judge || !self.evicts)
-            && let Some(id) = self.worst_segment(common, now)
+            && let Some(id) = self.worst_segment(common, log, now)
         {
             return self.evacuate(common, log, now, id, Mode::Keep);
         }
@@ -91,36 +101,52 @@ impl Space {
             if queue == Queue::Backup && self.promoted == 0 {
                 continue;
             }
-            if let Some(id) = self.oldest(queue) {
-                if queue == Queue::Backup {
-                    // Also what turns out to be no promoted entry is passed, so that the count ends.
-                    let passed = u64::from(self.segs[id as usize].len);
-                    self.promoted = self.promoted.saturating_sub(passed);
-                }
+            let oldest = self.oldest(queue);
+            if queue == Queue::Backup {
+                // Also what turns out to be no promoted entry is passed, so that the count ends.
+                let passed = oldest.map_or(u64::MAX, |id| u64::from(self.segs[id as usize].len));
+                self.promoted = self.promoted.saturating_sub(passed);
+            }
+            if let Some(id) = oldest {
                 return self.evacuate(common, log, now, id, mode);
             }
         }
         false
     }
 
-    /// The segment worth compacting before anything alive is evicted.
-    fn worst_segment(&self, common: &Common, now: UnixTime) -> Option<u32> {
-        let sealed = || self.queues.iter().flatten().copied();
-        let seg = |id: u32| &self.segs[id as usize];
-        if self.ttl_segs > 0
-            && let Some(id) = sealed()
-                .filter(|&id| seg(id).queue != Queue::Backup)
-                .max_by_key(|&id| seg(id).expired_share(now))
-            && seg(id).expired_share(now) >= 64
-        {
-            return Some(id);
-        }
-        let segments: u64 = self.seg_count.iter().sum();
-        if self.dead * 8 <= segments * common.seg_bytes() {
+    /// The segment worth compacting before anything alive is evicted, among the next [`SEGS_LOOKED_AT`]: the one most of
+    /// which is expired, else the one with least alive if much is dead.
+    pub(crate) fn worst_segment(
+        &mut self,
+        common: &Common,
+        log: &dyn Log,
+        now: UnixTime,
+    ) -> Option<u32> {
+        let is_much_dead = self.dead * DEAD_PART > self.used_segments() * common.seg_bytes();
+        if self.ttl_segs == 0 && !is_much_dead {
             return None;
         }
-        let least = sealed().min_by_key(|&id| seg(id).live)?;
-        (seg(least).live <= seg(least).len / 4 * 3).then_some(least)
+        let count = self.segs.len();
+        let (mut expired, mut least) = (None, None);
+        let (mut share_max, mut live_min) = (EXPIRED_SHARE_MIN, u32::MAX);
+        for step in 0..count.min(SEGS_LOOKED_AT) {
+            let idx = (self.worst_at + step) % count;
+            let seg = &self.segs[idx];
+            if seg.state != State::Sealed {
+                continue;
+            }
+            let share = if seg.queue == Queue::Backup { 0 } else { seg.expired_share(now) };
+            if share >= share_max {
+                (expired, share_max) = (Some(idx), share);
+            }
+            if seg.live < live_min {
+                (least, live_min) = (Some(idx), seg.live);
+            }
+        }
+        self.worst_at = (self.worst_at + SEGS_LOOKED_AT.min(count)) % count;
+        let least = least.filter(|&idx| is_much_dead && live_min <= self.segs[idx].len / 4 * 3);
+        let expired = expired.filter(|&idx| self.may_sweep(common, log, idx));
+        expired.or(least).and_then(|idx| u32::try_from(idx).ok())
     }
 
     /// The oldest segment of a queue, sealed.
@@ -155,16 +181,41 @@ impl Space {
         let len = self.segs[id as usize].len as usize;
         let mut offset = 0;
         while offset < len {
-            let location = Location::new(id, offset);
-            offset += self.item(location).len();
-            if !self.evacuate_item(common, log, now, location, mode) {
-                self.enqueue(id);
-                return false;
+            let mut batch = [None; EVACUATION_BATCH];
+            for row in &mut batch {
+                if offset < len {
+                    let location = Location::new(id, offset);
+                    offset += self.item(location).len();
+                    *row = self.key_of(common, location).map(|at| (location, at));
+                }
+            }
+            for (_, at) in batch.iter().flatten() {
+                prefetch(&self.tables[common.table_idx(at.slot)]);
+            }
+            for (_, at) in batch.iter().flatten() {
+                let run = self.tables[common.table_idx(at.slot)].run(at.fragment());
+                run.first().into_iter().for_each(prefetch);
+            }
+            for (location, at) in batch.iter().flatten() {
+                if !self.evacuate_item(common, log, now, (*location, *at), mode) {
+                    self.enqueue(id);
+                    return false;
+                }
             }
         }
         let buf = mem::take(&mut self.bufs[id as usize]);
         self.free_segment(common, id, buf);
         true
+    }
+
+    /// Where the entry of the item at `location` belongs; `None` when the item is surely dead.
+    pub(crate) fn key_of(&self, common: &Common, location: Location) -> Option<KeyHash> {
+        let item = self.item(location);
+        if !item.is_large() {
+            return Some(common.seed.key(item.key()));
+        }
+        let held = self.handles.get(item.handle())?;
+        (held.location == location).then(|| common.seed.key(&held.key))
     }
 
     /// Moves or removes one item; false when there is no room for its copy.
@@ -173,22 +224,15 @@ impl Space {
         common: &mut Common,
         log: &mut dyn Log,
         now: UnixTime,
-        location: Location,
+        (location, at): (Location, KeyHash),
         mode: Mode,
     ) -> bool {
-        let item = self.item(location);
-        let (item_len, handle) = (item.len(), item.is_large().then(|| item.handle()));
-        let at = match handle {
-            None => common.seed.key(item.key()),
-            Some(handle) => match self.handles.get(handle) {
-                Some(held) if held.location == location => common.seed.key(&held.key),
-                _ => return true,
-            },
-        };
         let table_idx = common.table_idx(at.slot);
         let found = self.tables[table_idx].find(at.fragment(), |word| word.location() == location);
         let Some((idx, word)) = found else {
-            if let Some(handle) = handle {
+            let item = self.item(location);
+            if item.is_large() {
+                let handle = item.handle();
                 self.free_handle(common, handle, location);
             }
             return true;
@@ -198,13 +242,14 @@ impl Space {
         let may_go = may_go && log.may_remove(at.slot);
         match self.verdict(word, queue, common.role(at.slot), now, mode, may_go) {
             Verdict::Copy { queue: target, freq, credit } => {
-                self.copy_item(common, now, (table_idx, at), word, target, (freq, credit))
+                self.copy_item(common, now, (table_idx, at, idx), word, target, (freq, credit))
             }
             Verdict::Expire => {
                 common.work.expired += 1;
                 self.remove_entry(common, log, (table_idx, at.slot), (idx, word), |key| {
                     Change::Expire { key }
                 });
+                self.shrink_table(common, table_idx, at.fragment());
                 true
             }
             Verdict::Evict => {
@@ -212,10 +257,10 @@ impl Space {
                 self.remove_entry(common, log, (table_idx, at.slot), (idx, word), |key| {
                     Change::Evict { key }
                 });
+                self.shrink_table(common, table_idx, at.fragment());
                 if queue == Queue::Small {
                     self.remember(common, at.hash);
                 }
-                debug_assert!(item_len > 0, "an item has a length");
                 true
             }
         }
@@ -268,7 +313,7 @@ impl Space {
         &mut self,
         common: &mut Common,
         now: UnixTime,
-        (table_idx, at): (usize, KeyHash),
+        (table_idx, at, idx): (usize, KeyHash, usize),
         word: Word,
         queue: Queue,
         (freq, credit): (u8, u8),
@@ -287,20 +332,13 @@ impl Space {
         self.bufs[id] = target;
         let location = self.bump(queue, class, len);
         let item = self.item(location);
-        let handle = item.is_large().then(|| item.handle());
-        let bytes = handle.and_then(|handle| self.handles.get(handle)).map_or(0, |held| {
-            held.value.charge() + crate::handles::Held::key_charge(held.key.len())
-        });
-        let from = self.segs[source.seg()].queue;
-        self.large_bytes[from.idx()] -= bytes;
-        self.large_bytes[queue.idx()] += bytes;
-        if let Some(handle) = handle {
+        if item.is_large() {
+            let handle = item.handle();
+            self.move_large(handle, source, queue);
             self.handles.relocate(handle, location);
         }
-        let table = &mut self.tables[table_idx];
-        let found = table.find(at.fragment(), |other| other.location() == source);
-        let (idx, _) = found.expect("the entry was there a moment ago");
-        table.set(idx, Word::new(at.fragment(), freq, location));
+        // Room for a copy is made without touching a table, so the word is where it was.
+        self.tables[table_idx].set(idx, Word::new(at.fragment(), freq, location));
         self.segs[source.seg()].live -= u32::try_from(len).expect("items are short");
         common.work.items_moved += 1;
         common.work.bytes_moved += item::weight(len, None);
@@ -349,16 +387,16 @@ impl Space {
         now: UnixTime,
         keep: usize,
     ) -> bool {
-        let id = self.open[queue.idx()][usize::from(class) % CLASSES];
+        let id = self.open[queue.idx()][usize::from(class)];
         if id != 0 && self.segs[id as usize].len as usize + len <= common.geometry.seg_len {
             return true;
         }
         let purse = if queue == Queue::Backup { Purse::Backup } else { Purse::Common };
         let is_new = self.holes.is_empty();
-        if keep > 0 && !self.is_within_quota(common.seg_bytes()) && queue != Queue::Backup {
+        if keep > 0 && !self.is_within_quota(common, common.seg_bytes()) && queue != Queue::Backup {
             return false;
         }
-        if is_new && !common.budget.take(common.idx, SEG_CHARGE, purse) {
+        if is_new && (self.segs.len() >= SEGS_MAX || !common.take(SEG_CHARGE, purse)) {
             return false;
         }
         let Some(buf) = common.buffer(keep, purse) else {

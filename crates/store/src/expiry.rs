@@ -1,40 +1,71 @@
-//! Reclaiming: expired segments, cleared tables, and the end of a space.
+//! Reclaiming: expired segments, dead space, cleared tables, and the end of a space.
 
 use ringhold_types::time::UnixTime;
 
 use crate::entry::Log;
-use crate::evict::Mode;
-use crate::ghost::Ghosts;
-use crate::handles::{Handles, Held};
-use crate::item::Item;
+use crate::evict::{DEAD_PART, Mode};
 use crate::segment::{Queue, State, width_ms};
-use crate::shard::Stats;
-use crate::space::{Common, SEG_CHARGE, Space};
+use crate::space::{Common, Space, Work};
 use crate::table::Location;
 
 /// More of a segment than this, of 256 parts, is expired: worth moving the rest.
 const EXPIRED_SHARE: u64 = 256 / 3;
 
+/// How many segments' bookkeeping a tick looks at before the shard's clients are served again.
+const SEGS_SWEPT: usize = 1024;
+/// How many segments of a space a tick compacts while there is room: with ten ticks a second, 16 shards and segments of
+/// 32 KiB, 10 MiB a second.
+const COMPACTIONS_PER_TICK: usize = 2;
+
+/// What one tick may still do, over all spaces of its shard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TickWork {
+    before: Work,
+    items_max: u64,
+    evacuations_max: u64,
+}
+
+impl TickWork {
+    /// A tick of about so many entries and at most so many segments.
+    pub(crate) fn new(common: &Common, items_max: u64, evacuations_max: u64) -> Self {
+        Self { before: common.work, items_max, evacuations_max }
+    }
+
+    /// Entries removed or moved so far.
+    pub(crate) fn items(&self, common: &Common) -> u64 {
+        let (now, before) = (common.work, self.before);
+        now.expired - before.expired + now.items_moved - before.items_moved
+    }
+
+    /// Whether the rest is for the next tick.
+    pub(crate) fn is_done(&self, common: &Common) -> bool {
+        self.items(common) >= self.items_max
+            || common.work.evacuations - self.before.evacuations >= self.evacuations_max
+    }
+}
+
 impl Space {
-    /// Reclaims expired segments, one pass at most; true when it stopped before the end.
+    /// Reclaims expired segments, going on where it stopped; `work` bounds what it may do. True when it stopped before the
+    /// end of a pass.
     pub(crate) fn sweep(
         &mut self,
         common: &mut Common,
         log: &mut dyn Log,
         now: UnixTime,
-        max_items: u64,
+        work: &mut TickWork,
     ) -> bool {
-        let start = common.work;
-        for _ in 0..self.segs.len() {
-            if self.ttl_segs == 0 {
+        if self.sweep_left == 0 {
+            self.sweep_left = self.segs.len();
+        }
+        for _ in 0..SEGS_SWEPT {
+            if self.ttl_segs == 0 || self.sweep_left == 0 {
+                self.sweep_left = 0;
                 return false;
             }
-            let done = common.work.expired + common.work.items_moved;
-            if done - start.expired - start.items_moved >= max_items
-                || common.work.evacuations - start.evacuations >= 4
-            {
+            if work.is_done(common) {
                 return true;
             }
+            self.sweep_left -= 1;
             self.tick_at = (self.tick_at + 1) % self.segs.len();
             let seg = &self.segs[self.tick_at];
             let is_worth = seg.is_expired(now)
@@ -42,7 +73,8 @@ impl Space {
                     // Soon all of it is, and nothing need be moved; unless some entries stay for good.
                     && (seg.max_deadline <= now.0
                         || seg.max_deadline - now.0 > (width_ms(seg.class) / 16).max(1000)));
-            if !is_worth || seg.queue == Queue::Backup || !self.may_sweep(common, log) {
+            if !is_worth || seg.queue == Queue::Backup || !self.may_sweep(common, log, self.tick_at)
+            {
                 continue;
             }
             let seg = &self.segs[self.tick_at];
@@ -55,19 +87,48 @@ impl Space {
                 self.evacuate(common, log, now, id, Mode::Keep);
             }
         }
-        false
+        true
     }
 
-    /// Whether the log lets the first entry of the segment at the cursor go.
-    fn may_sweep(&self, common: &Common, log: &dyn Log) -> bool {
-        let seg = &self.segs[self.tick_at];
-        if seg.len == 0 {
-            return false;
+    /// Compacts a space much of which is dead, also while there is room: what nobody needs is given back. True when there
+    /// is more of that.
+    pub(crate) fn compact(
+        &mut self,
+        common: &mut Common,
+        log: &mut dyn Log,
+        now: UnixTime,
+        work: &mut TickWork,
+    ) -> bool {
+        for _ in 0..COMPACTIONS_PER_TICK {
+            if work.is_done(common) {
+                return true;
+            }
+            if self.dead * DEAD_PART <= self.used_segments() * common.seg_bytes() {
+                return false;
+            }
+            let Some(id) = self.worst_segment(common, log, now) else { return false };
+            if !self.evacuate(common, log, now, id, Mode::Keep) {
+                return false;
+            }
         }
-        let item = Item::new(&self.bufs[self.tick_at]);
-        let held = if item.is_large() { self.handles.get(item.handle()) } else { None };
-        let key = held.map_or_else(|| item.key(), |held| &held.key);
-        log.may_remove(common.seed.key(key).slot)
+        true
+    }
+
+    /// Whether the log lets the first entry that is left in segment `idx` go.
+    pub(crate) fn may_sweep(&self, common: &Common, log: &dyn Log, idx: usize) -> bool {
+        let (len, mut offset) = (self.segs[idx].len as usize, 0);
+        let id = u32::try_from(idx).expect("segment numbers fit 20 bits");
+        while offset < len {
+            let location = Location::new(id, offset);
+            offset += self.item(location).len();
+            if let Some(at) = self.key_of(common, location) {
+                let table = &self.tables[common.table_idx(at.slot)];
+                if table.find(at.fragment(), |word| word.location() == location).is_some() {
+                    return log.may_remove(at.slot);
+                }
+            }
+        }
+        true
     }
 
     /// Counts items of cleared tables as dead, until `max_items` were; returns how many.
@@ -102,64 +163,13 @@ impl Space {
         handled
     }
 
-    /// Counts the large value of the item at `location` for `queue` from now on.
-    pub(crate) fn move_large(&mut self, handle: u32, location: Location, queue: Queue) {
-        let Some(held) = self.handles.get(handle) else { return };
-        let bytes = held.value.charge() + Held::key_charge(held.key.len());
-        let from = self.segs[location.seg()].queue;
-        self.large_bytes[from.idx()] -= bytes;
-        self.large_bytes[queue.idx()] += bytes;
-    }
-
     /// Gives everything back to the budget.
     pub(crate) fn retire(self, common: &Common) {
         let values: u64 = self.handles.iter().map(|held| held.value.charge()).sum();
         for held in self.handles.iter() {
             held.value.orphan();
         }
+        common.budget.drop_directory(Self::fixed_charge(&common.geometry));
         common.give(self.held - values);
-    }
-
-    /// Counts of the space.
-    pub(crate) fn stats(&self) -> Stats {
-        Stats {
-            entries: self.entries,
-            item_bytes: self.tables.iter().map(|table| table.item_bytes).sum(),
-            table_bytes: self.tables.iter().map(crate::table::Table::charge).sum(),
-            held: self.held,
-        }
-    }
-
-    /// Asserts the promises of the space and its parts.
-    pub(crate) fn check_invariants(&self) {
-        let mut live = alloc::vec![0u64; self.segs.len()];
-        let mut entries = 0;
-        for table in &self.tables {
-            table.check_invariants();
-            for word in table.iter(0) {
-                let item = self.item(word.location());
-                live[word.location().seg()] += u64::try_from(item.len()).unwrap_or(0);
-                entries += 1;
-            }
-        }
-        assert!(entries == self.entries, "entries are counted");
-        let mut held = Self::fixed_charge_of(self.tables.len());
-        for (seg, &live) in self.segs.iter().zip(&live) {
-            assert!(live <= u64::from(seg.live), "every item with a word is live");
-            let is_exact = self.detached.is_empty();
-            assert!(!is_exact || live == u64::from(seg.live), "live bytes are counted");
-            assert!(seg.state != State::Evacuating, "no evacuation is left half done");
-        }
-        let sealed = self.segs.iter().filter(|seg| seg.state == State::Sealed).count();
-        assert!(sealed == self.queues.iter().map(|queue| queue.len()).sum(), "sealed are queued");
-        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
-        held += self.bufs.iter().map(|buf| count(buf.len())).sum::<u64>();
-        held += count(self.segs.len() - 1) * SEG_CHARGE;
-        held += self.tables.iter().map(crate::table::Table::charge).sum::<u64>();
-        held += self.detached.iter().map(|detached| detached.table.charge()).sum::<u64>();
-        held += count(self.ghosts.block_count()) * Ghosts::BLOCK_CHARGE;
-        held += count(self.handles.block_count()) * Handles::BLOCK_CHARGE;
-        held += self.large_bytes.iter().sum::<u64>();
-        assert!(held == self.held, "accounted {} is what is there: {held}", self.held);
     }
 }

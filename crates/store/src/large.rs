@@ -34,6 +34,15 @@ pub(crate) fn charge_of(len: usize) -> u64 {
     wide(whole) + wide(last) + wide(pages) * PAGE_CHARGE + FIXED_CHARGE
 }
 
+/// The length of the longest value whose charge is surely within `bytes`.
+pub(crate) fn len_within(bytes: u64) -> usize {
+    let bytes = bytes.saturating_sub(FIXED_CHARGE);
+    let page = wide(PAGE_LEN) + PAGE_CHARGE;
+    let last = (bytes % page).saturating_sub(PAGE_CHARGE);
+    let len = bytes / page * wide(PAGE_LEN) + last - last % wide(PAGE_STEP);
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
+
 fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }

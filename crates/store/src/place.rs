@@ -9,7 +9,7 @@ use crate::hash::KeyHash;
 use crate::item::{Draft, Payload};
 use crate::segment::Queue;
 use crate::space::{Common, RESERVE, Space};
-use crate::table::Word;
+use crate::table::{Table, Word};
 
 impl Space {
     /// Makes sure that one more word of `at` fits its table; false when memory is missing.
@@ -31,10 +31,19 @@ impl Space {
         true
     }
 
-    /// Makes the table smaller if it is far too large and memory allows.
+    /// Makes the table smaller if it is far too large, the call's work and memory allow; an empty one takes no memory.
     pub(crate) fn shrink_table(&mut self, common: &mut Common, table_idx: usize, fragment: u32) {
-        if let Some(plan) = self.tables[table_idx].plan_shrinking(fragment)
-            && common.budget.take(common.idx, plan.charge(), Purse::Common)
+        let table = &mut self.tables[table_idx];
+        if table.len() == 0 {
+            let freed = table.charge();
+            *table = Table::default();
+            self.held -= freed;
+            common.give(freed);
+            return;
+        }
+        if let Some(plan) = table.plan_shrinking(fragment)
+            && common.may_move(plan.words())
+            && common.take(plan.charge(), Purse::Common)
         {
             self.rebuild(common, table_idx, plan);
         }

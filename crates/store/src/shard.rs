@@ -21,6 +21,7 @@ use ringhold_types::time::UnixTime;
 use crate::budget::{Budget, Geometry, Purse};
 use crate::entry::{EntryRef, Log, Lookup, Role, UpdateError};
 use crate::evict::Mode;
+use crate::expiry::TickWork;
 use crate::hash::{HashSeed, KeyHash};
 use crate::segment::Queue;
 pub use crate::space::Work;
@@ -29,6 +30,8 @@ pub use probe::Probe;
 
 /// The most segments that one call evacuates.
 pub const EVACUATIONS_MAX: u64 = 4;
+/// Under so many segments a shard has only three classes of time to live.
+const COARSE_SEGMENTS: u64 = 512;
 /// From this evacuation of a call on, everything that may go goes.
 const FORCE_FROM: u64 = EVACUATIONS_MAX - 1;
 
@@ -37,6 +40,8 @@ const FORCE_FROM: u64 = EVACUATIONS_MAX - 1;
 pub struct Shard {
     common: Common,
     spaces: Vec<Space>,
+    /// The space that the next tick begins with.
+    first_space: usize,
     prng: Prng,
 }
 
@@ -78,14 +83,25 @@ impl Shard {
     pub fn new(idx: usize, geometry: Geometry, seed: HashSeed, budget: Arc<Budget>) -> Self {
         let roles = alloc::vec![Role::Primary; geometry.slots_per_shard()].into_boxed_slice();
         let prng = Prng::new(u64::try_from(idx).unwrap_or(0));
-        let work = Work::default();
-        let mut common =
-            Common { idx, geometry, seed, budget, pool: Vec::new(), roles, born: 0, work };
+        let shards = u64::try_from(geometry.shards).unwrap_or(1);
+        let seg_bytes = u64::try_from(geometry.seg_len).unwrap_or(u64::MAX);
+        let mut common = Common {
+            idx,
+            geometry,
+            seed,
+            budget,
+            pool: Vec::new(),
+            roles,
+            born: 0,
+            work: Work::default(),
+            words_before: 0,
+            is_coarse: geometry.limit / shards < COARSE_SEGMENTS * seg_bytes,
+        };
         for _ in 0..RESERVE {
             let buf = common.buffer(usize::MAX, Purse::Common);
             common.pool.push(buf.expect("the reserve of a new shard fits the budget"));
         }
-        Self { common, spaces: Vec::new(), prng }
+        Self { common, spaces: Vec::new(), first_space: 0, prng }
     }
 
     /// Looks an entry up and counts the hit.
@@ -154,31 +170,38 @@ impl Shard {
         let table_idx = self.common.table_idx(slot);
         log.append(ns, slot, crate::entry::Change::Clear);
         let Some(space) = self.spaces.iter_mut().find(|space| space.ns == ns) else { return };
-        let table = core::mem::take(&mut space.tables[table_idx]);
-        if table.len() == 0 {
-            space.tables[table_idx] = table;
+        if space.tables[table_idx].len() == 0 {
+            space.shrink_table(&mut self.common, table_idx, 0);
             return;
         }
+        let table = core::mem::take(&mut space.tables[table_idx]);
         self.common.born += 1;
         space.entries -= u64::try_from(table.len()).unwrap_or(0);
         space.detached.push_back(Detached { table, at: self.common.born, from: 0 });
     }
 
-    /// Takes away what is expired or cleared, and what a lowered limit has no room for; about
-    /// `max_items` entries, or the segment or table that passes them.
+    /// Takes away what is expired or cleared, and what a lowered limit has no room for, and compacts what is mostly dead;
+    /// about `max_items` entries, or the segment or table that passes them, of all spaces together.
     pub fn tick(&mut self, now: UnixTime, log: &mut impl Log, max_items: u64) -> Tick {
-        let mut handled = 0;
-        let mut more = false;
-        for space in &mut self.spaces {
-            handled += space.walk_detached(&mut self.common, max_items);
-            let before = self.common.work;
-            more |= space.sweep(&mut self.common, log, now, max_items);
-            let work = self.common.work;
-            handled += work.expired - before.expired + work.items_moved - before.items_moved;
+        self.common.begin_call();
+        let mut work = TickWork::new(&self.common, max_items, EVACUATIONS_MAX);
+        let (mut walked, mut more) = (0, false);
+        let count = self.spaces.len();
+        // Another space is first every time, so that none waits for ever.
+        self.first_space = (self.first_space + 1) % count.max(1);
+        for step in 0..count {
+            let space = &mut self.spaces[(self.first_space + step) % count];
+            let left = max_items.saturating_sub(walked + work.items(&self.common));
+            walked += space.walk_detached(&mut self.common, left);
             more |= !space.detached.is_empty();
+            more |= space.sweep(&mut self.common, log, now, &mut work);
+            more |= space.compact(&mut self.common, log, now, &mut work);
         }
-        for idx in 0..self.spaces.len() {
-            more |= self.spaces[idx].evicts && !self.shed(idx, now, log);
+        for step in 0..count {
+            let idx = (self.first_space + step) % count;
+            if self.spaces[idx].evicts && !self.spaces[idx].is_within_quota(&self.common, 0) {
+                more |= work.is_done(&self.common) || !self.shed(idx, now, log);
+            }
         }
         for _ in 0..EVACUATIONS_MAX {
             if self.common.budget.used() <= self.common.budget.ceiling(Purse::Common) {
@@ -186,20 +209,32 @@ impl Shard {
             }
             more |= self.evict_one(now, log);
         }
-        Tick { handled, more }
+        // What became free since the last tick and was not written to is for all shards.
+        while self.common.trim() {}
+        Tick { handled: walked + work.items(&self.common), more }
     }
 
     /// Evicts one segment and gives its memory to all shards. False when nothing could go.
     pub fn evict_one(&mut self, now: UnixTime, log: &mut impl Log) -> bool {
-        let evicted = self.make_room(now, log);
+        self.common.begin_call();
+        let evicted = self.evict_here(now, log);
         while self.common.trim() {}
         evicted
     }
 
     /// Evicts one segment and keeps its memory for this shard's next write.
     pub fn make_room(&mut self, now: UnixTime, log: &mut impl Log) -> bool {
-        let is_poor = self.common.pool.len() < RESERVE;
-        self.evict_somewhere(None, now, log, if is_poor { Mode::Force } else { Mode::Judge })
+        self.common.begin_call();
+        self.evict_here(now, log)
+    }
+
+    fn evict_here(&mut self, now: UnixTime, log: &mut dyn Log) -> bool {
+        self.evict_somewhere(None, now, log, self.mode())
+    }
+
+    /// How the next evacuation judges: without its reserve it has nowhere to copy to.
+    fn mode(&self) -> Mode {
+        if self.common.pool.len() < RESERVE { Mode::Force } else { Mode::Judge }
     }
 
     /// Sets the role of a slot; nothing moves now.
@@ -239,6 +274,7 @@ impl Shard {
         now: UnixTime,
         log: &mut impl Log,
     ) -> Result<bool, UpdateError> {
+        self.common.begin_call();
         self.check_spaces(ns)?;
         let idx = self.with_room(now, log, EVACUATIONS_MAX, |shard| {
             shard.space_idx(ns).ok_or((None, Want::Engine))
@@ -268,21 +304,21 @@ impl Shard {
             return 0;
         }
         let seg_bytes = common.seg_bytes();
-        let is_over = !space.is_within_quota(seg_bytes);
+        let is_over = !space.is_within_quota(common, seg_bytes);
         if !is_over
             && (common.budget.has_room(2 * seg_bytes)
                 || !common.budget.has_fair_share(common.idx, seg_bytes))
         {
             return 0;
         }
-        self.evict_somewhere(is_over.then_some(idx), now, log, Mode::Judge);
+        self.evict_somewhere(is_over.then_some(idx), now, log, self.mode());
         1
     }
 
     /// Evicts from a space that is over its quota; true when it is within, or can give nothing.
     fn shed(&mut self, idx: usize, now: UnixTime, log: &mut dyn Log) -> bool {
         for _ in 0..EVACUATIONS_MAX {
-            if self.spaces[idx].is_within_quota(0) {
+            if self.spaces[idx].is_within_quota(&self.common, 0) {
                 return true;
             }
             if !self.spaces[idx].evict_segment(&mut self.common, log, now, Mode::Force) {
@@ -330,7 +366,7 @@ impl Shard {
         self.space(ns).map_or_else(Stats::default, Space::stats)
     }
 
-    /// Counts of one slot in one namespace; O(1).
+    /// Counts of one slot in one namespace; O(parts of its table).
     #[must_use]
     pub fn slot_stats(&self, ns: NamespaceId, slot: Slot) -> Stats {
         let table = self.space(ns).map(|space| &space.tables[self.common.table_idx(slot)]);
@@ -369,16 +405,24 @@ impl Shard {
         if !self.common.take(charge, Purse::Common) {
             return None;
         }
+        self.common.budget.add_directory(charge);
         self.spaces.push(Space::new(ns, &self.common.geometry));
         Some(self.spaces.len() - 1)
     }
 
-    /// Fails when a space of `ns` would be one too many.
+    /// Fails when a space of `ns` would be one too many, or its directory would take what entries need.
     fn check_spaces(&self, ns: NamespaceId) -> Result<(), UpdateError> {
-        if self.spaces.len() < NAMESPACES_MAX || self.space(ns).is_some() {
+        if self.space(ns).is_some() {
             return Ok(());
         }
-        Err(UpdateError::TooManySpaces { max: NAMESPACES_MAX })
+        if self.spaces.len() >= NAMESPACES_MAX {
+            return Err(UpdateError::TooManySpaces { max: NAMESPACES_MAX });
+        }
+        let charge = Space::fixed_charge(&self.common.geometry);
+        if !self.common.budget.has_room_for_directory(charge) {
+            return Err(UpdateError::Full { retry: false });
+        }
+        Ok(())
     }
 
     /// What a write fails with when nothing can be evicted anywhere.
@@ -417,11 +461,10 @@ impl Shard {
                     None
                 }
             };
-            // Without its reserve an evacuation has nowhere to copy to.
             // A large value has half of its evacuations judged, and the other half free enough for it.
             let force_from = FORCE_FROM.max(most / 2).min(most - 1);
-            let is_forced = evicted >= force_from || self.common.pool.len() < RESERVE;
-            let mode = if is_forced { Mode::Force } else { Mode::Judge };
+            let mode = if evicted >= force_from { Mode::Force } else { self.mode() };
+            let is_forced = mode == Mode::Force;
             let is_over = evicted >= most || {
                 evicted += 1;
                 !self.evict_somewhere(only, now, log, mode) && is_forced
@@ -452,7 +495,8 @@ impl Shard {
         let mut tried = 0u64;
         loop {
             let able = self.spaces.iter().enumerate();
-            let able = able.filter(|(idx, space)| space.evicts && tried >> idx & 1 == 0);
+            // One with eviction off can still be compacted.
+            let able = able.filter(|(idx, _)| tried >> idx & 1 == 0);
             let Some((idx, _)) = able.max_by_key(|(_, space)| space.held) else { return false };
             if self.spaces[idx].evict_segment(&mut self.common, log, now, mode) {
                 return true;

@@ -19,12 +19,18 @@ use crate::handles::{Handles, Held};
 use crate::hash::{HashSeed, KeyHash};
 use crate::item::Item;
 use crate::segment::{CLASSES, Queue, Seg, State};
+use crate::shard::Stats;
 use crate::table::{Location, Table, Word};
 
 /// Buffers that only an evacuation may take: one for each queue it can write to.
 pub(crate) const RESERVE: usize = 2;
+/// The most segments of a space: their numbers have 20 bits in a word, and 0 is none.
+pub(crate) const SEGS_MAX: usize = 1 << 20;
 /// Bytes charged for the bookkeeping of a segment: twice what it takes, as its list doubles.
 pub(crate) const SEG_CHARGE: u64 = 2 * (size_of::<Seg>() + size_of::<Box<[u8]>>()) as u64;
+
+/// The most words that a call moves to smaller tables (G5 of the design).
+const WORDS_MOVED_MAX: u64 = 32 * 1024;
 
 /// What all spaces of a shard share.
 #[derive(Debug)]
@@ -39,6 +45,10 @@ pub(crate) struct Common {
     /// Numbers segments and clears in one order.
     pub(crate) born: u64,
     pub(crate) work: Work,
+    /// The words that had been moved when the present call began.
+    pub(crate) words_before: u64,
+    /// Whether a segment is so large a part of a shard that there are few classes of time to live.
+    pub(crate) is_coarse: bool,
 }
 
 /// What a shard has done since it was made; differences bound the work of a call.
@@ -70,6 +80,17 @@ impl Common {
 
     pub(crate) fn seg_bytes(&self) -> u64 {
         u64::try_from(self.geometry.seg_len).unwrap_or(u64::MAX)
+    }
+
+    /// Notes that a call begins: what it may do is counted from here.
+    pub(crate) fn begin_call(&mut self) {
+        self.words_before = self.work.words_moved;
+    }
+
+    /// Whether the present call may still move so many words to a smaller table; larger ones must be had.
+    pub(crate) fn may_move(&self, words: usize) -> bool {
+        let moved = self.work.words_moved - self.words_before;
+        moved + u64::try_from(words).unwrap_or(u64::MAX) <= WORDS_MOVED_MAX
     }
 
     /// Gives empty buffers beyond the reserve back to the budget; false when there are none.
@@ -157,8 +178,11 @@ pub(crate) struct Space {
     pub(crate) promoted: u64,
     pub(crate) quota: Option<u64>,
     pub(crate) evicts: bool,
-    /// Where the search for expired segments proceeds.
+    /// Where the search for expired segments proceeds, and how many are left of its pass.
     pub(crate) tick_at: usize,
+    pub(crate) sweep_left: usize,
+    /// Where the search for a segment to compact proceeds.
+    pub(crate) worst_at: usize,
 }
 
 impl Space {
@@ -199,6 +223,8 @@ impl Space {
             quota: None,
             evicts: true,
             tick_at: 0,
+            sweep_left: 0,
+            worst_at: 0,
         }
     }
 
@@ -232,9 +258,17 @@ impl Space {
         item.key() == key
     }
 
-    /// Whether `bytes` more are within the space's quota.
-    pub(crate) fn is_within_quota(&self, bytes: u64) -> bool {
-        self.quota.is_none_or(|quota| self.held.saturating_add(bytes) <= quota)
+    /// Whether `bytes` more are within the space's quota; entries of backup slots do not count.
+    pub(crate) fn is_within_quota(&self, common: &Common, bytes: u64) -> bool {
+        let Some(quota) = self.quota else { return true };
+        let backup = Queue::Backup.idx();
+        let backups = self.seg_count[backup] * common.seg_bytes() + self.large_bytes[backup];
+        (self.held - backups).saturating_add(bytes) <= quota
+    }
+
+    /// The number of segments in use.
+    pub(crate) fn used_segments(&self) -> u64 {
+        self.seg_count.iter().sum()
     }
 
     /// Starts a segment with this buffer. The bookkeeping of a new number was charged.
@@ -335,5 +369,57 @@ impl Space {
         table.remove(idx);
         table.item_bytes -= u64::try_from(item_len).unwrap_or(u64::MAX);
         self.entries -= 1;
+    }
+
+    /// Counts the large value of the item at `location` for `queue` from now on.
+    pub(crate) fn move_large(&mut self, handle: u32, location: Location, queue: Queue) {
+        let Some(held) = self.handles.get(handle) else { return };
+        let bytes = held.value.charge() + Held::key_charge(held.key.len());
+        let from = self.segs[location.seg()].queue;
+        self.large_bytes[from.idx()] -= bytes;
+        self.large_bytes[queue.idx()] += bytes;
+    }
+
+    /// Counts of the space.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            entries: self.entries,
+            item_bytes: self.tables.iter().map(|table| table.item_bytes).sum(),
+            table_bytes: self.tables.iter().map(Table::charge).sum(),
+            held: self.held,
+        }
+    }
+
+    /// Asserts the promises of the space and its parts.
+    pub(crate) fn check_invariants(&self) {
+        let mut live = alloc::vec![0u64; self.segs.len()];
+        let mut entries = 0;
+        for table in &self.tables {
+            table.check_invariants();
+            for word in table.iter(0) {
+                let item = self.item(word.location());
+                live[word.location().seg()] += u64::try_from(item.len()).unwrap_or(0);
+                entries += 1;
+            }
+        }
+        assert!(entries == self.entries, "entries are counted");
+        let mut held = Self::fixed_charge_of(self.tables.len());
+        for (seg, &live) in self.segs.iter().zip(&live) {
+            assert!(live <= u64::from(seg.live), "every item with a word is live");
+            let is_exact = self.detached.is_empty();
+            assert!(!is_exact || live == u64::from(seg.live), "live bytes are counted");
+            assert!(seg.state != State::Evacuating, "no evacuation is left half done");
+        }
+        let sealed = self.segs.iter().filter(|seg| seg.state == State::Sealed).count();
+        assert!(sealed == self.queues.iter().map(|queue| queue.len()).sum(), "sealed are queued");
+        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        held += self.bufs.iter().map(|buf| count(buf.len())).sum::<u64>();
+        held += count(self.segs.len() - 1) * SEG_CHARGE;
+        held += self.tables.iter().map(Table::charge).sum::<u64>();
+        held += self.detached.iter().map(|detached| detached.table.charge()).sum::<u64>();
+        held += count(self.ghosts.block_count()) * Ghosts::BLOCK_CHARGE;
+        held += count(self.handles.block_count()) * Handles::BLOCK_CHARGE;
+        held += self.large_bytes.iter().sum::<u64>();
+        assert!(held == self.held, "accounted {} is what is there: {held}", self.held);
     }
 }

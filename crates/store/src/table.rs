@@ -430,6 +430,14 @@ enum Shape {
 }
 
 impl Plan {
+    /// How many places the words move to, at most.
+    pub(crate) fn words(self) -> usize {
+        match self.shape {
+            Shape::Part(plan) | Shape::Merge(plan) => plan.words(),
+            Shape::Split((low, high)) => low.words() + high.words(),
+        }
+    }
+
     /// The bytes that have to be charged before it is done, while what it replaces is still there.
     pub(crate) fn charge(self) -> u64 {
         self.charge

@@ -514,3 +514,138 @@ fn a_slot_of_many_entries_is_rebuilt_in_bounded_steps() {
     drop(bench.shard);
     assert_eq!(budget.used(), 0, "everything is given back");
 }
+
+#[test]
+fn tables_of_entries_that_are_gone_take_no_memory() {
+    let mut bench = Bench::new();
+    bench.put("warm", b"", None).expect("there is room");
+    let before = bench.shard.space_stats(NS).table_bytes;
+    for round in 0..3 {
+        let until = bench.now.after(core::time::Duration::from_secs(10));
+        for n in 0..5000 {
+            // All of one slot, another one every time.
+            bench.put(&format!("{{{round}}}{n}"), b"value", Some(until)).expect("there is room");
+        }
+        bench.now = until;
+        while bench.shard.tick(bench.now, &mut bench.twin, 512).more {}
+        assert_eq!(bench.shard.stats().entries, 1, "all but one have expired");
+        assert_eq!(bench.shard.space_stats(NS).table_bytes, before);
+    }
+    bench.shard.check_invariants();
+}
+
+#[test]
+fn an_entry_that_was_made_to_stay_does_not_keep_its_dead_neighbours() {
+    let mut bench = Bench::new();
+    let until = bench.now.after(core::time::Duration::from_secs(10));
+    for n in 0..100 {
+        bench.put(&key(n), b"value", Some(until)).expect("there is room");
+    }
+    bench.update(&key(50), Decision::Touch(Deadlines::NEVER)).expect("it needs no room");
+    bench.now = until.after(core::time::Duration::from_secs(1));
+    while bench.shard.tick(bench.now, &mut bench.twin, 512).more {}
+    assert_eq!(bench.shard.stats().entries, 1);
+    bench.check(&key(50));
+}
+
+#[test]
+fn a_deadline_that_is_pushed_on_does_not_count_as_passed() {
+    let mut bench = Bench::new();
+    for round in 0..20 {
+        let until = bench.now.after(core::time::Duration::from_secs(20));
+        for n in 0..100 {
+            bench.put(&key(n), b"value", Some(until)).expect("there is room");
+        }
+        bench.now = bench.now.after(core::time::Duration::from_secs(5));
+        let moved = bench.shard.work().items_moved;
+        while bench.shard.tick(bench.now, &mut bench.twin, 512).more {}
+        assert_eq!(bench.shard.work().items_moved, moved, "nothing expired in round {round}");
+    }
+    assert_eq!(bench.shard.stats().entries, 100);
+}
+
+#[test]
+fn dead_space_is_given_back_while_there_is_room() {
+    let mut bench = Bench::new();
+    for n in 0..10_000 {
+        bench.put(&key(n), &[1; 100], None).expect("there is room");
+    }
+    let fresh = bench.budget.used();
+    for n in 0..10_000 {
+        // Longer than what is there, so that it is written elsewhere.
+        bench.put(&key(n * 7919 % 10_000), &[2; 104], None).expect("there is room");
+    }
+    while bench.shard.tick(bench.now, &mut bench.twin, 512).more {}
+    let after = bench.budget.used();
+    assert!(after < fresh + fresh / 4, "{after} after {fresh}");
+    bench.shard.check_invariants();
+}
+
+#[test]
+fn a_namespace_that_is_not_evicted_is_compacted() {
+    let mut bench = Bench::new();
+    let twin = &mut bench.twin;
+    bench.shard.configure(NS, None, false, bench.now, twin).expect("there is room");
+    let mut filled = 0;
+    while bench.put(&key(filled), &[1; 100], None).is_ok() {
+        filled += 1;
+    }
+    for n in (0..filled).step_by(2) {
+        bench.update(&key(n), Decision::Delete).expect("a deletion needs no room");
+    }
+    for n in 0..filled / 4 {
+        bench.put(&key(filled + n), &[1; 100], None).expect("half of the memory is dead");
+    }
+    bench.shard.check_invariants();
+}
+
+#[test]
+fn the_longest_value_fits_what_values_in_flight_may_take() {
+    let mut bench = Bench::new();
+    let len = (8 << 20) / 8;
+    let writer = bench.shard.begin_large(NS, len, bench.now, &mut bench.twin);
+    drop(writer.expect("it is alone"));
+    bench.budget.set_limit(4 << 20).expect("enough for one shard");
+    let refused = bench.shard.begin_large(NS, len, bench.now, &mut bench.twin);
+    assert!(matches!(refused, Err(UpdateError::TooLarge { .. })), "never, not later");
+}
+
+#[test]
+fn a_value_over_what_a_quota_can_hold_is_refused_and_evicts_nothing() {
+    let mut bench = Bench::new();
+    let quota = 1 << 20;
+    let twin = &mut bench.twin;
+    bench.shard.configure(NS, Some(quota), true, bench.now, twin).expect("there is room");
+    for n in 0..1000 {
+        bench.put(&key(n), &[1; 100], None).expect("there is room");
+    }
+    let evicted = bench.shard.work().evicted;
+    let value = vec![2; (quota as usize) - 100_000];
+    let refused = bench.put("large", &value, None);
+    assert!(matches!(refused, Err(UpdateError::TooLarge { .. })), "{refused:?}");
+    assert_eq!(bench.shard.work().evicted, evicted);
+}
+
+#[test]
+fn directories_leave_room_for_entries() {
+    let mut bench = Bench::new();
+    let mut made = 0;
+    for n in 0..64 {
+        let ns = NamespaceId(n);
+        let at = bench.seed.key(b"k");
+        let put = Put {
+            value: Value::Bytes(b"v"),
+            kind: 0,
+            deadlines: Deadlines::NEVER,
+            client_flags: 0,
+            content_type: ContentTypeId::NONE,
+        };
+        let twin = &mut Twin::default();
+        match bench.shard.update(ns, b"k", at, bench.now, twin, |_| Decision::Put(put)) {
+            Ok(_) => made += 1,
+            Err(error) => assert_eq!(error, UpdateError::Full { retry: false }),
+        }
+    }
+    assert_eq!(made, 7, "half of 8 MiB are 7 directories of 512 KiB and their bookkeeping");
+    assert_eq!(bench.shard.work().evicted, 0);
+}

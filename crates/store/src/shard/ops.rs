@@ -19,7 +19,7 @@ use crate::hash::KeyHash;
 use crate::item::{self, Draft, Item, Payload};
 use crate::large::{self, LargeWriter};
 use crate::segment::{Queue, class_of};
-use crate::space::Common;
+use crate::space::{Common, Space};
 use crate::table::Word;
 
 /// The entry that a call is about.
@@ -52,6 +52,7 @@ impl Shard {
         if key.len() > KEY_LEN_MAX {
             return Err(UpdateError::KeyTooLong { len: key.len(), max: KEY_LEN_MAX });
         }
+        self.common.begin_call();
         let target = Target { ns, key, at, now };
         let found = self.find(target);
         let entry = found.map(|(space_idx, _, word)| self.spaces[space_idx].entry(word));
@@ -70,6 +71,10 @@ impl Shard {
                 Ok(Outcome::Deleted)
             }
             Decision::Delete => Ok(Outcome::Kept),
+            // Whoever decided saw no entry; only what a primary did is to be repeated all the same.
+            Decision::Touch(_) if is_expired && self.common.role(at.slot) == Role::Primary => {
+                Ok(Outcome::Kept)
+            }
             Decision::Touch(deadlines) => self.touch(target, deadlines, log),
             Decision::Put(put) => {
                 let version = self.put(target, current, put, log)?;
@@ -91,7 +96,19 @@ impl Shard {
         now: UnixTime,
         log: &mut impl Log,
     ) -> Result<LargeWriter, UpdateError> {
+        self.common.begin_call();
         self.writer(ns, value_len, now, log)
+    }
+
+    /// The longest value that the space at `space_idx` can ever take: what is left of its quota beside its tables and a few
+    /// segments, and of what all values in flight may take.
+    fn value_len_max(&self, space_idx: Option<usize>) -> usize {
+        let common = &self.common;
+        let own = Space::fixed_charge(&common.geometry) + EVACUATIONS_MAX * common.seg_bytes();
+        let quota = space_idx.and_then(|idx| self.spaces[idx].quota);
+        let room = quota.map_or(u64::MAX, |quota| quota.saturating_sub(own));
+        let len = large::len_within(room.min(common.budget.writing_max()));
+        len.min(common.geometry.value_len_max)
     }
 
     fn writer(
@@ -103,9 +120,7 @@ impl Shard {
     ) -> Result<LargeWriter, UpdateError> {
         let charge = large::charge_of(len);
         let space_idx = self.spaces.iter().position(|space| space.ns == ns);
-        let quota = space_idx.and_then(|idx| self.spaces[idx].quota).unwrap_or(u64::MAX);
-        let quota_len = usize::try_from(quota).unwrap_or(usize::MAX);
-        let max = self.common.geometry.value_len_max.min(quota_len);
+        let max = self.value_len_max(space_idx);
         if len > max {
             return Err(UpdateError::TooLarge { len, max });
         }
@@ -114,7 +129,8 @@ impl Shard {
         }
         let most = EVACUATIONS_MAX + 2 * charge / self.common.seg_bytes();
         let taken = self.with_room(now, log, most, |shard| {
-            if space_idx.is_some_and(|idx| !shard.spaces[idx].is_within_quota(charge)) {
+            let space = space_idx.map(|idx| &shard.spaces[idx]);
+            if space.is_some_and(|space| !space.is_within_quota(&shard.common, charge)) {
                 return Err((space_idx, Want::Quota));
             }
             let taken = shard.common.take_pages(charge);
@@ -154,7 +170,7 @@ impl Shard {
         target: Target<'_>,
         (queue, class): (Queue, u8),
         len: usize,
-        large: Option<u64>,
+        (large, is_new): (Option<u64>, bool),
         log: &mut dyn Log,
     ) -> Result<usize, UpdateError> {
         let is_backup = queue == Queue::Backup;
@@ -167,9 +183,11 @@ impl Shard {
         };
         self.with_room(target.now, log, EVACUATIONS_MAX - ahead, |shard| {
             let Some(idx) = shard.space_idx(target.ns) else { return Err((None, Want::Engine)) };
+            // What was there may have had to make room itself.
+            let is_new = is_new || shard.find(target).is_none();
             let common = &mut shard.common;
             let space = &mut shard.spaces[idx];
-            if !is_backup && !space.is_within_quota(large.unwrap_or(0)) {
+            if !is_backup && !space.is_within_quota(common, large.unwrap_or(0)) {
                 return Err((Some(idx), Want::Quota));
             }
             if large.is_some() && !space.handles.has_room() {
@@ -179,11 +197,11 @@ impl Shard {
                 space.held += Handles::BLOCK_CHARGE;
                 space.handles.grow();
             }
-            if !space.table_room(common, target.at) {
+            if is_new && !space.table_room(common, target.at) {
                 return Err((Some(idx), Want::Engine));
             }
             if !space.item_room(common, (queue, class), len, target.now) {
-                let is_within = is_backup || space.is_within_quota(common.seg_bytes());
+                let is_within = is_backup || space.is_within_quota(common, common.seg_bytes());
                 return Err((Some(idx), if is_within { Want::Engine } else { Want::Quota }));
             }
             let key_charge = Held::key_charge(target.key.len());
@@ -195,10 +213,9 @@ impl Shard {
     }
 
     /// The queue and credit of a write, and whether its key is new. Nothing is noted: the write may have to be repeated.
-    fn queue_of(&mut self, target: Target<'_>, len: u64) -> (Queue, u8, bool) {
-        let found = self.find(target);
+    fn queue_of(&mut self, target: Target<'_>, found: Option<Word>, len: u64) -> (Queue, u8, bool) {
         if self.common.role(target.at.slot) == Role::Backup {
-            return (Queue::Backup, 0, false);
+            return (Queue::Backup, 0, found.is_none());
         }
         let Some(space) = self.spaces.iter_mut().find(|space| space.ns == target.ns) else {
             return (Queue::Small, 0, true);
@@ -206,7 +223,7 @@ impl Shard {
         let credit =
             crate::evict::credit(space.avg, len.saturating_add(crate::evict::ENTRY_OVERHEAD));
         match found {
-            Some((_, _, word)) if word.freq() >= 2 => (Queue::Main, credit, false),
+            Some(word) if word.freq() >= 2 => (Queue::Main, credit, false),
             Some(_) => (Queue::Small, 0, false),
             None if space.ghosts.has(target.at.hash) => (Queue::Main, credit, true),
             None => (Queue::Small, 0, true),
@@ -248,7 +265,7 @@ impl Shard {
                         found.and_then(|found| self.overwrite(target, found, draft, value, log));
                     return match written {
                         Some(version) => Ok(version),
-                        None => self.put_inline(target, draft, value, log),
+                        None => self.put_inline(target, found.is_some(), draft, value, log),
                     };
                 }
                 let mut writer = self.writer(target.ns, value.len(), target.now, log)?;
@@ -333,6 +350,7 @@ impl Shard {
     fn put_inline(
         &mut self,
         target: Target<'_>,
+        is_there: bool,
         mut draft: Draft<'_>,
         value: &[u8],
         log: &mut dyn Log,
@@ -341,14 +359,16 @@ impl Shard {
         let change = change_of(target.key, ChangeValue::Bytes(value), &draft);
         let len = draft.len();
         let size = u64::try_from(len).unwrap_or(u64::MAX);
-        let (queue, credit, is_new) = self.queue_of(target, size);
+        let found = if is_there { self.find(target) } else { None };
+        let (queue, credit, is_new) = self.queue_of(target, found.map(|(_, _, word)| word), size);
         draft.credit = credit;
-        let space_idx = self.prepare(target, (queue, class), len, None, log)?;
-        if is_new {
+        let space_idx = self.prepare(target, (queue, class), len, (None, is_new), log)?;
+        if is_new && queue != Queue::Backup {
             self.note_new(space_idx, target, size);
         }
         let version = log.append(target.ns, target.at.slot, change);
-        let old = self.find(target).map(|(_, idx, word)| (idx, word));
+        let old = if is_new { None } else { self.find(target) };
+        let old = old.map(|(_, idx, word)| (idx, word));
         let space = &mut self.spaces[space_idx];
         space.store(&mut self.common, target.at, (queue, class), &draft, version, old);
         Ok(version)
@@ -365,10 +385,12 @@ impl Shard {
         let charge = large::charge_of(value_len) + Held::key_charge(target.key.len());
         draft.payload = Payload::Handle { handle: 0, value_len };
         let class = class_in(&self.common, target.now, draft.deadlines);
-        let (queue, credit, is_new) = self.queue_of(target, charge);
+        let found = self.find(target).map(|(_, _, word)| word);
+        let (queue, credit, is_new) = self.queue_of(target, found, charge);
         draft.credit = credit;
-        let space_idx = self.prepare(target, (queue, class), draft.len(), Some(charge), log)?;
-        if is_new {
+        let large = (Some(charge), is_new);
+        let space_idx = self.prepare(target, (queue, class), draft.len(), large, log)?;
+        if is_new && queue != Queue::Backup {
             self.note_new(space_idx, target, charge);
         }
         let value = writer.take().expect("a large put brings its writer").finish();
@@ -424,7 +446,7 @@ impl Shard {
         };
         let class = class_in(&self.common, target.now, deadlines);
         let queue = self.spaces[space_idx].segs[location.seg()].queue;
-        let idx = self.prepare(target, (queue, class), draft.len(), None, log)?;
+        let idx = self.prepare(target, (queue, class), draft.len(), (None, false), log)?;
         let Some((_, at, word)) = self.find(target) else {
             return Err(UpdateError::Full { retry: true });
         };
@@ -441,13 +463,9 @@ impl Shard {
 }
 
 /// The class of an entry with these deadlines in this shard.
+#[inline]
 fn class_in(common: &Common, now: UnixTime, deadlines: Deadlines) -> u8 {
-    if deadlines.hard.is_none() {
-        return 0;
-    }
-    let segments = common.geometry.limit / common.seg_bytes();
-    let shards = u64::try_from(common.geometry.shards).unwrap_or(1);
-    class_of(deadlines.hard, now, segments / shards < 512)
+    if deadlines.hard.is_none() { 0 } else { class_of(deadlines.hard, now, common.is_coarse) }
 }
 
 fn change_of<'a>(key: &'a [u8], value: ChangeValue<'a>, draft: &Draft<'_>) -> Change<'a> {

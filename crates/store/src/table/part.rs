@@ -150,7 +150,11 @@ impl Part {
 
     /// The plan of a larger part that has room for one more word of `fragment`; `None` when it has to be split.
     pub(super) fn plan_growth(&self, fragment: u32) -> Option<Plan> {
-        let cap = if self.cap == 0 { 2 } else { cap_after(self.cap) };
+        let mut cap = if self.cap == 0 { 2 } else { cap_after(self.cap) };
+        // The first capacity of a part that is no longer dense would be full at once.
+        while cap > DENSE_CAP && (self.len() + 1) * 8 > cap * 7 {
+            cap = cap_after(cap);
+        }
         let may_grow = cap <= PART_CAP_MAX || self.depth() >= DEPTH_MAX;
         may_grow.then(|| self.plan(cap, Some(fragment)))
     }
@@ -265,6 +269,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The number of its places.
+    pub(super) fn words(self) -> usize {
+        self.words
+    }
+
     /// The bytes that the part will be charged.
     pub(super) fn charge(self) -> u64 {
         charge_of(self.words)
