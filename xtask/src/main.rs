@@ -1,18 +1,25 @@
-//! The project's own commands: `cargo xtask tidy`, `cargo xtask gen`, `cargo xtask bench peers`.
+//! The project's own commands: `cargo xtask tidy`, `cargo xtask gen`, `cargo xtask bench`.
 
+mod client;
+mod clock;
 mod compatibility;
 mod hit_ratio;
+mod memory;
 mod peers;
+mod record;
+mod servers;
 mod tidy;
 
 use std::io::Write;
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask gen [--check]
        cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]
+       cargo xtask bench memory [--entries N] [--rounds N]
        cargo xtask bench hit-ratio [--trace FILE]... [--budget-mib N]... [--cores N] [--record NAME]";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -22,11 +29,8 @@ fn main() -> anyhow::Result<ExitCode> {
         ["tidy"] => tidy(),
         ["gen"] => generate(false),
         ["gen", "--check"] => generate(true),
-        ["bench", "peers", ref flags @ ..] => bench_peers(flags),
-        ["bench", "hit-ratio", ref flags @ ..] => {
-            hit_ratio::run(&tidy::root(), &hit_ratio::Plan::parse(flags)?)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        ["bench", ..] if cfg!(debug_assertions) => in_release(&words),
+        ["bench", ref words @ ..] => bench(words),
         _ => {
             writeln!(std::io::stderr(), "{USAGE}")?;
             Ok(ExitCode::from(2))
@@ -34,7 +38,29 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-fn bench_peers(flags: &[&str]) -> anyhow::Result<ExitCode> {
+/// Runs the same command in a release build of this program: what is measured, and the load on it, are not to wait for
+/// unoptimized code.
+fn in_release(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let status = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
+        .args(words)
+        .current_dir(tidy::root())
+        .status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn bench(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let root = tidy::root();
+    match *words {
+        ["peers", ref flags @ ..] => bench_peers(&root, flags)?,
+        ["memory", ref flags @ ..] => memory::run(&root, memory::Plan::parse(flags)?)?,
+        ["hit-ratio", ref flags @ ..] => hit_ratio::run(&root, &hit_ratio::Plan::parse(flags)?)?,
+        _ => anyhow::bail!("{USAGE}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bench_peers(root: &Path, flags: &[&str]) -> anyhow::Result<()> {
     let (mut case, mut rounds, mut secs) = (None, 5, 3);
     for pair in flags.chunks(2) {
         match *pair {
@@ -44,8 +70,7 @@ fn bench_peers(flags: &[&str]) -> anyhow::Result<ExitCode> {
             _ => anyhow::bail!("{USAGE}"),
         }
     }
-    peers::run(&tidy::root(), case, rounds, secs)?;
-    Ok(ExitCode::SUCCESS)
+    peers::run(root, case, rounds, secs)
 }
 
 fn generate(is_check: bool) -> anyhow::Result<ExitCode> {

@@ -6,12 +6,14 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
+
+use crate::record;
+use crate::servers::{Server, build, free_port, require};
 
 /// A comparison: name, peer, flags of the load, what must be reached, what we want.
 struct Case(&'static str, Peer, &'static str, f64, f64);
@@ -46,39 +48,16 @@ const CASES: &[Case] = &[
     Case("connections-1000", Peer::Redis, "1 --connections 1000", 1.35, 1.5),
 ];
 
-/// A running server; killed when dropped.
-#[derive(Debug)]
-struct Server {
-    child: Child,
-    port: u16,
-    protocol: &'static str,
-    /// Whether it stores what it is given.
-    has_keys: bool,
-    /// What it leaves behind.
-    folder: Option<PathBuf>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-        if let Some(folder) = &self.folder {
-            drop(std::fs::remove_dir_all(folder));
-        }
-    }
-}
-
 /// Runs the cases whose name is `only` (all without it) and writes the record.
 pub(crate) fn run(root: &Path, only: Option<&str>, rounds: usize, secs: u32) -> anyhow::Result<()> {
     ensure!(rounds > 0, "at least one round");
-    let ours = root.join("target/release/ringhold");
-    let status = Command::new(env!("CARGO")).args(["build", "--release"]).status()?;
-    ensure!(status.success() && ours.exists(), "the release build failed");
+    let ours = build(root)?;
+    let ours = Path::new(&ours);
     let mut rows = Vec::new();
     for case in CASES.iter().filter(|case| only.is_none_or(|name| name == case.0)) {
-        let a = start_ours(&ours, case.1)?;
+        let a = start_ours(ours, case.1)?;
         let b = start_peer(case.1)?;
-        rows.push(compare(&ours, case, &a, &b, rounds, secs)?);
+        rows.push(compare(ours, case, &a, &b, rounds, secs)?);
     }
     ensure!(!rows.is_empty(), "no such case");
     record(root, &rows)
@@ -114,7 +93,7 @@ fn compare(
 /// CPU µs per request of `server` under `flags`.
 fn load(tool: &Path, server: &Server, flags: &str, secs: u32) -> anyhow::Result<f64> {
     let address = format!("127.0.0.1:{}", server.port);
-    let (pid, duration) = (server.child.id().to_string(), format!("{secs}s"));
+    let (pid, duration) = (server.pid().to_string(), format!("{secs}s"));
     let mut command = Command::new(tool);
     command.args(["bench", "--json", "--cpu", "1", "--addr", &address, "--server-pid", &pid]);
     command.args(["--protocol", server.protocol, PIPELINE]).args(flags.split(' '));
@@ -187,38 +166,12 @@ fn start_nginx(peer: Peer, port: u16) -> anyhow::Result<Server> {
 }
 
 fn start(program: &str, flags: &str, port: u16, protocol: &'static str) -> anyhow::Result<Server> {
-    let is_missing = Command::new(program).arg("-v").output().is_err();
-    if is_missing {
-        bail!("{program} is missing: apt-get install {program}");
-    }
-    // taskset becomes the program: the child's id is the server's.
-    let mut command = Command::new("taskset");
-    command.args(["-c", "0", program]).args(flags.split(' '));
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let mut server = Server { child, port, protocol, has_keys: true, folder: None };
-    for _ in 0..500 {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return Ok(server);
-        }
-        if let Some(status) = server.child.try_wait()? {
-            bail!("{program} ended at start: {status}");
-        }
-        std::thread::park_timeout(std::time::Duration::from_millis(10));
-    }
-    bail!("{program} does not listen")
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    require(program)?;
+    Server::start(program, flags, (port, protocol), Some(0))
 }
 
 fn record(root: &Path, rows: &[Value]) -> anyhow::Result<()> {
-    let (date, commit) = (text_of("date", &["+%F"])?, text_of("git", &["rev-parse", "HEAD"])?);
-    let (kernel, cpus) = (text_of("uname", &["-srm"])?, text_of("nproc", &[])?);
-    let mut text = format!(
-        "# Peers, {date}\n\nCommit {commit}; {kernel}; {cpus} CPUs. `cargo xtask bench peers`\n\n\
-         | case | median | spread | must | goal |\n|---|--:|--:|--:|--:|\n"
-    );
+    let mut text = "| case | median | spread | must | goal |\n|---|--:|--:|--:|--:|\n".to_owned();
     for row in rows {
         let number = |name: &str| row[name].as_f64().unwrap_or(f64::NAN);
         let (median, low, high) = (number("median"), number("low"), number("high"));
@@ -226,17 +179,13 @@ fn record(root: &Path, rows: &[Value]) -> anyhow::Result<()> {
         let (must, goal) = (number("must"), number("goal"));
         writeln!(text, "| {name} | {median:.2} × | {low:.2}–{high:.2} | {must} | {goal} |")?;
     }
-    let folder: PathBuf = root.join("bench/record");
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join(format!("{date}-peers.md")), text)?;
-    let all = json!({ "date": date, "commit": commit, "kernel": kernel, "cases": rows });
-    std::fs::write(folder.join(format!("{date}-peers.json")), format!("{all:#}\n"))?;
-    Ok(())
-}
-
-fn text_of(program: &str, flags: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(flags).output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    record::write(
+        root,
+        ("peers", "Peers"),
+        "cargo xtask bench peers",
+        &text,
+        &json!({ "cases": rows }),
+    )
 }
 
 #[cfg(test)]
