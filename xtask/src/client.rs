@@ -2,7 +2,7 @@
 //!
 //! Left out: everything but `GET`, `SET` and `PING`.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -175,7 +175,11 @@ impl Client {
             if self.input.len() < self.to + len.max(READ_LEN) {
                 self.input.resize(self.to + len.max(READ_LEN), 0);
             }
-            let count = self.stream.read(&mut self.input[self.to..])?;
+            let count = match self.stream.read(&mut self.input[self.to..]) {
+                // A process that was stopped and goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            };
             ensure!(count > 0, "the server closed the connection");
             self.to += count;
         }

@@ -3,10 +3,13 @@
 //! Every key has a size of its own ([`requests::value_len`]). All have the same budget; the engine's covers its
 //! tables, directories and reserve, a simulator counts an entry's item and 12 bytes more and nothing else. The first
 //! quarter of the requests warms the cache up.
+//!
+//! [`servers`] compares real servers at equal memory of the whole process instead.
 
 mod engine;
 mod policies;
 mod requests;
+pub(crate) mod servers;
 mod tiny;
 
 use std::fmt::Write as _;

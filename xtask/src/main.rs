@@ -20,7 +20,8 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask gen [--check]
        cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]
        cargo xtask bench memory [--entries N] [--rounds N]
-       cargo xtask bench hit-ratio [--trace FILE]... [--budget-mib N]... [--cores N] [--record NAME]";
+       cargo xtask bench hit-ratio [--trace FILE]... [--budget-mib N]... [--cores N] [--record NAME]
+       cargo xtask bench hit-ratio servers --traces FOLDER [--budget-mib N]... [--of whole|growth]";
 
 fn main() -> anyhow::Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -54,6 +55,9 @@ fn bench(words: &[&str]) -> anyhow::Result<ExitCode> {
     match *words {
         ["peers", ref flags @ ..] => bench_peers(&root, flags)?,
         ["memory", ref flags @ ..] => memory::run(&root, memory::Plan::parse(flags)?)?,
+        ["hit-ratio", "servers", ref flags @ ..] => {
+            hit_ratio::servers::run(&root, &hit_ratio::servers::Plan::parse(flags)?)?;
+        }
         ["hit-ratio", ref flags @ ..] => hit_ratio::run(&root, &hit_ratio::Plan::parse(flags)?)?,
         _ => anyhow::bail!("{USAGE}"),
     }

@@ -20,15 +20,17 @@ use anyhow::{Context, bail, ensure};
 use ringhold_types::prng::Prng;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Protocol, pipelined};
+use crate::client::{Client, pipelined};
 use crate::record::{self, say, verdict};
-use crate::servers::{Server, build, free_port, require};
+use crate::servers::{Program, build};
 
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
 /// Bytes of a value when it is written first, and of the shortest and the longest that is written over it.
 const FIRST_LEN: usize = 100;
 const LENS: (usize, usize) = (80, 120);
+/// Threads of ringhold and memcached.
+const THREADS: usize = 2;
 /// Connections of the load.
 const CONNECTIONS: usize = 4;
 /// What must be reached after a turnover (ENGINE.md, 17), in bytes.
@@ -60,66 +62,13 @@ impl Plan {
     }
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Program {
-    Ringhold,
-    Redis,
-    Memcached,
-}
-
-impl Program {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ringhold => "ringhold",
-            Self::Redis => "redis-server",
-            Self::Memcached => "memcached",
-        }
-    }
-
-    fn protocol(self) -> Protocol {
-        match self {
-            Self::Ringhold | Self::Redis => Protocol::Resp,
-            Self::Memcached => Protocol::Memcached,
-        }
-    }
-
-    /// Starts it with `mib` of memory for entries.
-    fn start(self, tool: &str, mib: u64) -> anyhow::Result<Server> {
-        let port = free_port()?;
-        match self {
-            Self::Ringhold => start_ringhold(tool, mib),
-            Self::Redis => {
-                require(self.name())?;
-                let flags = format!(
-                    "--port {port} --bind 127.0.0.1 --save  --appendonly no --maxmemory {mib}mb \
-                     --maxmemory-policy allkeys-lru"
-                );
-                Server::start(self.name(), &flags, (port, "resp"), None)
-            }
-            Self::Memcached => {
-                require(self.name())?;
-                let flags = format!("-u root -l 127.0.0.1 -p {port} -U 0 -t 2 -m {mib} -R 200");
-                Server::start(self.name(), &flags, (port, "memcached"), None)
-            }
-        }
-    }
-}
-
-fn start_ringhold(tool: &str, mib: u64) -> anyhow::Result<Server> {
-    let (http, port) = (free_port()?, free_port()?);
-    let flags = format!(
-        "serve --http 127.0.0.1:{http} --resp 127.0.0.1:{port} --memory {mib}MiB --threads 2"
-    );
-    Server::start(tool, &flags, (port, "resp"), None)
-}
-
 /// Runs everything and writes the record.
 pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
     let tool = build(root)?;
     let (start_text, start) = start::run(&tool)?;
     let (churn_text, churn) = churn::run(&tool)?;
     let mut rows = Vec::new();
-    for program in [Program::Ringhold, Program::Redis, Program::Memcached] {
+    for program in [Program::Ringhold, Program::RedisLru, Program::Memcached] {
         let ample = ((u64::from(plan.entries) * 400) >> 20).max(64);
         let ample = overhead(program, &tool, plan, ample)?;
         let taken = ample.filled.context("memory that is not full is measured when filled")?;
@@ -175,7 +124,7 @@ fn as_u64(len: usize) -> u64 {
 
 /// Fills a server, writes over everything and reads back what is there.
 fn overhead(program: Program, tool: &str, plan: Plan, limit_mib: u64) -> anyhow::Result<Row> {
-    let server = program.start(tool, limit_mib)?;
+    let server = program.start(tool, limit_mib << 20, THREADS)?;
     let open = |_| Client::open(server.port, program.protocol());
     let mut clients = (0..CONNECTIONS).map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let empty = server.settled_rss()?;

@@ -7,11 +7,85 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::client::Protocol;
 use crate::clock;
 
 /// How long a server may take until it listens.
 const START_LOOKS: usize = 500;
 const LOOK_PERIOD: Duration = Duration::from_millis(10);
+
+/// A cache that can be started with a limit for its entries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Program {
+    Ringhold,
+    /// Evicts the least recently used of five.
+    RedisLru,
+    /// Evicts the least frequently used of five.
+    RedisLfu,
+    Memcached,
+}
+
+impl Program {
+    /// What it is called in records.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ringhold => "ringhold",
+            Self::RedisLru => "redis allkeys-lru",
+            Self::RedisLfu => "redis allkeys-lfu",
+            Self::Memcached => "memcached",
+        }
+    }
+
+    /// What it speaks.
+    pub(crate) fn protocol(self) -> Protocol {
+        match self {
+            Self::Ringhold | Self::RedisLru | Self::RedisLfu => Protocol::Resp,
+            Self::Memcached => Protocol::Memcached,
+        }
+    }
+
+    /// Starts it with `limit` bytes for entries (memcached: rounded up to MiB); redis has one thread whatever `threads`.
+    pub(crate) fn start(self, tool: &str, limit: u64, threads: usize) -> anyhow::Result<Server> {
+        self.start_with(tool, limit, threads, "")
+    }
+
+    /// The same with further flags.
+    pub(crate) fn start_with(
+        self,
+        tool: &str,
+        limit: u64,
+        threads: usize,
+        further: &str,
+    ) -> anyhow::Result<Server> {
+        let port = free_port()?;
+        match self {
+            Self::Ringhold => {
+                let http = free_port()?;
+                let flags = format!(
+                    "serve --http 127.0.0.1:{http} --resp 127.0.0.1:{port} --memory {limit} --threads {threads}{further}"
+                );
+                Server::start(tool, &flags, (port, "resp"), None)
+            }
+            Self::RedisLru | Self::RedisLfu => {
+                require("redis-server")?;
+                let policy = if self == Self::RedisLru { "allkeys-lru" } else { "allkeys-lfu" };
+                let flags = format!(
+                    "--port {port} --bind 127.0.0.1 --save  --appendonly no --maxmemory {limit} \
+                     --maxmemory-policy {policy} --maxmemory-samples 5{further}"
+                );
+                Server::start("redis-server", &flags, (port, "resp"), None)
+            }
+            Self::Memcached => {
+                require("memcached")?;
+                let mib = limit.div_ceil(1 << 20);
+                let flags = format!(
+                    "-u root -l 127.0.0.1 -p {port} -U 0 -t {threads} -m {mib} -R 200{further}"
+                );
+                Server::start("memcached", &flags, (port, "memcached"), None)
+            }
+        }
+    }
+}
 
 /// A running server; killed when dropped.
 #[derive(Debug)]

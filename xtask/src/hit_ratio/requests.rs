@@ -67,6 +67,16 @@ impl Requests {
         Ok(Self { name, keys, count })
     }
 
+    /// Reads every `.xz` trace of a folder, in the order of their names.
+    pub(super) fn read_folder(folder: &Path) -> anyhow::Result<Vec<Self>> {
+        let files = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+        let mut paths = files.map(|file| Ok(file?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "xz"));
+        paths.sort();
+        ensure!(!paths.is_empty(), "no trace in {}", folder.display());
+        paths.iter().map(|path| Self::read(path)).collect()
+    }
+
     /// The seeded generators.
     pub(super) fn generated() -> Vec<Self> {
         let zipf = |skew: f64| {

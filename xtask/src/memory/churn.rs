@@ -6,9 +6,10 @@ use anyhow::{anyhow, ensure};
 use ringhold_types::prng::Prng;
 use serde_json::{Value, json};
 
-use super::{as_u64, start_ringhold};
+use super::{THREADS, as_u64};
 use crate::client::{Client, Protocol};
 use crate::record::{say, verdict};
+use crate::servers::Program;
 
 /// `--memory`, in MiB.
 const MEMORY_MIB: [u64; 2] = [64, 256];
@@ -76,7 +77,7 @@ pub(super) fn run(tool: &str) -> anyhow::Result<(String, Value)> {
 }
 
 fn churned(tool: &str, memory_mib: u64) -> anyhow::Result<Churn> {
-    let server = start_ringhold(tool, memory_mib)?;
+    let server = Program::Ringhold.start(tool, memory_mib << 20, THREADS)?;
     let mut idle = Vec::with_capacity(IDLE_CONNECTIONS);
     for _ in 0..IDLE_CONNECTIONS {
         let mut client = Client::open(server.port, Protocol::Resp)?;
