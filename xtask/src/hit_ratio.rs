@@ -8,7 +8,7 @@
 
 mod engine;
 mod policies;
-mod requests;
+pub(crate) mod requests;
 pub(crate) mod servers;
 mod tiny;
 

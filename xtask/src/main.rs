@@ -3,11 +3,14 @@
 mod client;
 mod clock;
 mod compatibility;
+mod engine;
 mod hit_ratio;
+mod idle;
 mod memory;
 mod peers;
 mod record;
 mod servers;
+mod shards;
 mod tidy;
 
 use std::io::Write;
@@ -19,6 +22,8 @@ use anyhow::Context;
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask gen [--check]
        cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]
+       cargo xtask bench engine [--operations N] [--rounds N]
+       cargo xtask bench idle [--rounds N] [--rate N]
        cargo xtask bench memory [--entries N] [--rounds N]
        cargo xtask bench hit-ratio [--trace FILE]... [--budget-mib N]... [--cores N] [--record NAME]
        cargo xtask bench hit-ratio servers --traces FOLDER [--budget-mib N]... [--of whole|growth]";
@@ -54,6 +59,8 @@ fn bench(words: &[&str]) -> anyhow::Result<ExitCode> {
     let root = tidy::root();
     match *words {
         ["peers", ref flags @ ..] => bench_peers(&root, flags)?,
+        ["engine", ref flags @ ..] => engine::run(&root, engine::Plan::parse(flags)?)?,
+        ["idle", ref flags @ ..] => idle::run(&root, idle::Plan::parse(flags)?)?,
         ["memory", ref flags @ ..] => memory::run(&root, memory::Plan::parse(flags)?)?,
         ["hit-ratio", "servers", ref flags @ ..] => {
             hit_ratio::servers::run(&root, &hit_ratio::servers::Plan::parse(flags)?)?;

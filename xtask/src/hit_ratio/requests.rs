@@ -12,7 +12,7 @@ pub(super) const KEY_LEN: u64 = 16;
 const HEADER_LEN: u64 = 12;
 const ENTRY_OVERHEAD: u64 = 12;
 /// The longest value, in bytes: the tail of the distribution has no end.
-const VALUE_LEN_MAX: f64 = 200_000.0;
+pub(crate) const VALUE_LEN_CUT: usize = 200_000;
 /// A replay never has more requests.
 const REQUESTS_MAX: usize = 6_000_000;
 /// The keys of a replay take this many times the budget, at least, when the trace is repeated.
@@ -31,7 +31,7 @@ pub(super) struct Requests {
 /// The length of a key's value, drawn once from its number: Facebook's ETC pool, a generalized Pareto distribution with
 /// scale 214.476 and shape 0.348238, mean 329 bytes (Atikoglu and others, "Workload Analysis of a Large-Scale Key-Value
 /// Store", SIGMETRICS 2012, table 5).
-pub(super) fn value_len(key: u32) -> u64 {
+pub(crate) fn value_len(key: u32) -> u64 {
     let drawn = Prng::new(u64::from(key) ^ 0x51E5).below(1 << 53);
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     let uniform = drawn as f64 / (1u64 << 53) as f64;
@@ -41,7 +41,7 @@ pub(super) fn value_len(key: u32) -> u64 {
         clippy::cast_sign_loss,
         reason = "it is within 0 and the longest value"
     )]
-    let len = len.min(VALUE_LEN_MAX) as u64;
+    let len = len.min(VALUE_LEN_CUT as f64) as u64;
     len.max(1)
 }
 
@@ -147,13 +147,14 @@ pub(super) struct Replay {
 }
 
 /// Numbers whose frequencies fall with a power of their rank; ranks are shuffled over the numbers.
-struct Zipf {
+pub(crate) struct Zipf {
     sums: Vec<f64>,
     numbers: Vec<u32>,
 }
 
 impl Zipf {
-    fn new(count: u32, skew: f64) -> Self {
+    /// Of numbers below `count`.
+    pub(crate) fn new(count: u32, skew: f64) -> Self {
         let mut sum = 0.0;
         let sums = (1..=count).map(|rank| {
             sum += f64::from(rank).powf(-skew);
@@ -169,7 +170,8 @@ impl Zipf {
         Self { sums, numbers }
     }
 
-    fn draw(&self, prng: &mut Prng) -> u32 {
+    /// The next number.
+    pub(crate) fn draw(&self, prng: &mut Prng) -> u32 {
         let most = self.sums.last().copied().unwrap_or(0.0);
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
         let drawn = prng.below(1 << 53) as f64 / (1u64 << 53) as f64 * most;
