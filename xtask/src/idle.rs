@@ -56,9 +56,9 @@ pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
     let mut text = format!(
         "{IDLE} idle connections that have written and read a value; {ACTIVE} active ones ask for {} values of 100 B a second, one at a \
          time each. Latencies in µs from the intended send time, medians of {} rounds of {SECS} s with and without the idle ones in turns; \
-         the ratio is taken within a round (spread in brackets). Bytes of user memory a connection: growth of the resident memory when all are opened.\n\n\
-         | server | p50 without, with | p99 without, with | p99 ratio | must | bytes a connection | must |\n\
-         |---|--:|--:|--:|---|--:|---|\n",
+         the ratio is taken within a round (spread in brackets). CPU: µs of the server's processor time a request. Bytes of user memory a connection: growth of the resident memory when all are opened.\n\n\
+         | server | p50 without, with | p99 without, with | p99 ratio | must | CPU without, with | bytes a connection | must |\n\
+         |---|--:|--:|--:|---|--:|--:|---|\n",
         plan.rate, plan.rounds
     );
     let mut figures = Vec::new();
@@ -79,37 +79,48 @@ fn measure(program: Program, tool: &str, plan: Plan, text: &mut String) -> anyho
     let idle = connect(program, server.port)?;
     let growth = server.settled_rss()?.saturating_sub(before) as f64 / f64::from(IDLE);
     drop(idle);
-    let (mut halves, mut p99s, mut ratios) = ([vec![], vec![]], [vec![], vec![]], Vec::new());
+    let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
-        let without = load(tool, &server, plan, &[])?;
+        without.push(load(tool, &server, plan, &[])?);
         let idle = connect(program, server.port)?;
-        let with = load(tool, &server, plan, &[])?;
+        with.push(load(tool, &server, plan, &[])?);
         drop(idle);
-        ratios.push(with.1 / without.1);
-        for (idx, (half, p99)) in [without, with].into_iter().enumerate() {
-            halves[idx].push(half);
-            p99s[idx].push(p99);
-        }
     }
-    let ratio = median(&ratios);
-    let (low, high) = ratios
-        .iter()
-        .fold((f64::INFINITY, 0.0f64), |(low, high), &ratio| (low.min(ratio), high.max(ratio)));
+    let mut ratios: Vec<f64> =
+        with.iter().zip(&without).map(|(with, without)| with.p99 / without.p99).collect();
+    ratios.sort_by(f64::total_cmp);
+    let (ratio, low, high) = (median(&ratios), ratios[0], ratios[ratios.len() - 1]);
+    let of =
+        |loads: &[Load], figure: fn(&Load) -> f64| loads.iter().map(figure).collect::<Vec<f64>>();
+    let both =
+        |figure: fn(&Load) -> f64| [median(&of(&without, figure)), median(&of(&with, figure))];
+    let (p50, p99, cpu) = (both(|load| load.p50), both(|load| load.p99), both(|load| load.cpu));
     let must = |is_met: bool| if is_ours { verdict(is_met) } else { "" };
     writeln!(
         text,
-        "| {} | {:.0}, {:.0} | {:.0}, {:.0} | {ratio:.2} ({low:.2}–{high:.2}) | {} | {growth:.0} | {} |",
+        "| {} | {:.0}, {:.0} | {:.0}, {:.0} | {ratio:.2} ({low:.2}–{high:.2}) | {} | {:.1}, {:.1} | {growth:.0} | {} |",
         program.name(),
-        median(&halves[0]),
-        median(&halves[1]),
-        median(&p99s[0]),
-        median(&p99s[1]),
+        p50[0],
+        p50[1],
+        p99[0],
+        p99[1],
         must(ratio < RATIO_MAX),
+        cpu[0],
+        cpu[1],
         must(growth < BYTES_MAX)
     )?;
     say(&format!("{}: p99 {ratio:.2} ×, {growth:.0} B a connection", program.name()))?;
-    Ok(json!({ "server": program.name(), "p50_us_without": halves[0], "p50_us_with": halves[1],
-        "p99_us_without": p99s[0], "p99_us_with": p99s[1], "ratio": ratio, "bytes_per_connection": growth }))
+    Ok(json!({ "server": program.name(), "p50_us_without": of(&without, |load| load.p50),
+        "p50_us_with": of(&with, |load| load.p50), "p99_us_without": of(&without, |load| load.p99),
+        "p99_us_with": of(&with, |load| load.p99), "cpu_us_without": of(&without, |load| load.cpu),
+        "cpu_us_with": of(&with, |load| load.cpu), "ratio": ratio, "bytes_per_connection": growth }))
+}
+
+/// Latencies of the active connections and the server's processor time a request, in µs.
+struct Load {
+    p50: f64,
+    p99: f64,
+    cpu: f64,
 }
 
 /// Opens the idle connections, each of which writes a value and reads it.
@@ -132,18 +143,19 @@ fn connect(program: Program, port: u16) -> anyhow::Result<Vec<Client>> {
     Ok(clients)
 }
 
-/// p50 and p99 of the active connections, in µs.
-fn load(tool: &str, server: &Server, plan: Plan, further: &[&str]) -> anyhow::Result<(f64, f64)> {
+/// Asks for [`SECS`] seconds at the plan's rate.
+fn load(tool: &str, server: &Server, plan: Plan, further: &[&str]) -> anyhow::Result<Load> {
     let output = Command::new(tool)
         .args(["bench", "--json", "--quiet", "--protocol", server.protocol])
         .args(["--addr", &format!("127.0.0.1:{}", server.port), "--keys", &KEYS.to_string()])
         .args(["--connections", &ACTIVE.to_string(), "--rate", &plan.rate.to_string()])
-        .args(["--duration", &format!("{SECS}s")])
+        .args(["--duration", &format!("{SECS}s"), "--server-pid", &server.pid().to_string()])
         .args(further)
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "the load failed: {text}");
     let report: Value = serde_json::from_slice(&output.stdout)?;
-    let latency = |name: &str| report["latency_us"][name].as_f64().context("a latency");
-    Ok((latency("p50")?, latency("p99")?))
+    let figure = |group: &str, name: &str| report[group][name].as_f64().context("a figure");
+    let (p50, p99) = (figure("latency_us", "p50")?, figure("latency_us", "p99")?);
+    Ok(Load { p50, p99, cpu: figure("server_cpu_us", "total")? })
 }

@@ -140,7 +140,8 @@ pub(crate) fn run(root: &Path, plan: &Plan) -> anyhow::Result<()> {
         "cargo xtask bench hit-ratio servers --traces FOLDER{} --of {of}",
         budgets.concat()
     );
-    let topic = format!("hit-ratio-servers-{of}");
+    let budgets: Vec<String> = plan.budgets_mib.iter().map(|mib| format!("-{mib}")).collect();
+    let topic = format!("hit-ratio-servers-{of}{}", budgets.concat());
     record::write(root, (&topic, "Hit ratio of servers"), &command, &text, &json!(figures))
 }
 
