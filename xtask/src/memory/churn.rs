@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context, anyhow, ensure};
 use ringhold_types::prng::Prng;
 use serde_json::{Value, json};
 
@@ -13,6 +13,8 @@ use crate::servers::Program;
 
 /// `--memory`, in MiB.
 const MEMORY_MIB: [u64; 2] = [64, 256];
+/// Runs of each; the one with the highest peak counts, because the peak depends on which thread frees what.
+const RUNS: usize = 3;
 /// So many times the memory is written.
 const TIMES: u64 = 10;
 /// The longest value, in bytes; lengths are log-uniform from 1 on.
@@ -45,13 +47,17 @@ pub(super) fn run(tool: &str) -> anyhow::Result<(String, Value)> {
     let mut text = format!(
         "## Churn\n\n{WRITERS} connections write {TIMES} × the memory in values of 1 B to 8 MiB (log-uniform) under {KEYS} keys and \
          read with one request in {READ_EVERY}, while {IDLE_CONNECTIONS} connections are idle. Resident memory in MiB; the peak is \
-         the kernel's (`VmHWM`). Must: at most 1.03 × `--memory` + 64 MiB.\n\n\
+         the kernel's (`VmHWM`), the greatest of {RUNS} runs. Must: at most 1.03 × `--memory` + 64 MiB.\n\n\
          | `--memory`, MiB | with idle connections only | in the end | peak | bound | writes | refused | must |\n\
          |--:|--:|--:|--:|--:|--:|--:|---|\n"
     );
     let mut figures = Vec::new();
     for memory_mib in MEMORY_MIB {
-        let churn = churned(tool, memory_mib)?;
+        let runs =
+            (0..RUNS).map(|_| churned(tool, memory_mib)).collect::<anyhow::Result<Vec<_>>>()?;
+        let peaks: Vec<u64> = runs.iter().map(|churn| churn.peak_kib).collect();
+        let worst = runs.into_iter().max_by_key(|churn| churn.peak_kib);
+        let churn = worst.context("there is a run")?;
         let is_met = churn.peak_kib <= churn.bound_kib();
         let mib = |kib: u64| kib as f64 / 1024.0;
         writeln!(
@@ -68,7 +74,7 @@ pub(super) fn run(tool: &str) -> anyhow::Result<(String, Value)> {
         say(&format!("churn {memory_mib} MiB: peak {:.1} MiB", mib(churn.peak_kib)))?;
         figures.push(
             json!({ "memory_mib": memory_mib, "idle_kib": churn.idle_kib, "rss_kib": churn.rss_kib,
-            "peak_kib": churn.peak_kib, "bound_kib": churn.bound_kib(), "writes": churn.writes,
+            "peak_kib": churn.peak_kib, "peaks_kib": peaks, "bound_kib": churn.bound_kib(), "writes": churn.writes,
             "refused": churn.refused, "is_met": is_met }),
         );
     }
