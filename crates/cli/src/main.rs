@@ -19,6 +19,10 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, Command};
 
+/// The engine's memory in huge pages; given back when it is free.
+#[global_allocator]
+static ALLOCATOR: ringhold::memory::BlockAllocator = ringhold::memory::BlockAllocator;
+
 /// How a subcommand ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Exit {

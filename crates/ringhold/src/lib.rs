@@ -6,6 +6,7 @@
 mod clock;
 mod control;
 mod io;
+pub mod memory;
 mod node;
 mod process;
 pub mod settings;

@@ -17,7 +17,7 @@ use crate::large::charge_of;
 /// The least memory an engine works with, in bytes.
 pub const LIMIT_MIN: u64 = 8 * MIB;
 /// The most shards of one node.
-pub const SHARDS_MAX: u64 = 1024;
+pub const SHARDS_MAX: u16 = 1024;
 /// A shard has at least so many segments, else fewer shards are made.
 const SHARD_SEGMENTS_MIN: u64 = 128;
 /// Segments a shard needs to work at all when the limit is lowered.
@@ -129,8 +129,9 @@ impl Geometry {
             _ if limit <= 64 * GIB => 64 * KIB,
             _ => 256 * KIB,
         };
-        let cores = u64::try_from(config.cores).unwrap_or(u64::MAX).min(SHARDS_MAX);
-        let most = (16 * cores).min(SHARDS_MAX).min(limit / (SHARD_SEGMENTS_MIN * seg_len)).max(1);
+        let shards_max = u64::from(SHARDS_MAX);
+        let cores = u64::try_from(config.cores).unwrap_or(u64::MAX).min(shards_max);
+        let most = (16 * cores).min(shards_max).min(limit / (SHARD_SEGMENTS_MIN * seg_len)).max(1);
         let shards = 1 << most.ilog2();
         let max = Self::limit_max(shards, seg_len);
         if limit > max {

@@ -32,13 +32,13 @@ impl TickWork {
     }
 
     /// Entries removed or moved so far.
-    pub(crate) fn items(&self, common: &Common) -> u64 {
+    pub(crate) fn items(self, common: &Common) -> u64 {
         let (now, before) = (common.work, self.before);
         now.expired - before.expired + now.items_moved - before.items_moved
     }
 
     /// Whether the rest is for the next tick.
-    pub(crate) fn is_done(&self, common: &Common) -> bool {
+    pub(crate) fn is_done(self, common: &Common) -> bool {
         self.items(common) >= self.items_max
             || common.work.evacuations - self.before.evacuations >= self.evacuations_max
     }
@@ -52,7 +52,7 @@ impl Space {
         common: &mut Common,
         log: &mut dyn Log,
         now: UnixTime,
-        work: &mut TickWork,
+        work: TickWork,
     ) -> bool {
         if self.sweep_left == 0 {
             self.sweep_left = self.segs.len();
@@ -97,7 +97,7 @@ impl Space {
         common: &mut Common,
         log: &mut dyn Log,
         now: UnixTime,
-        work: &mut TickWork,
+        work: TickWork,
     ) -> bool {
         for _ in 0..COMPACTIONS_PER_TICK {
             if work.is_done(common) {

@@ -184,7 +184,7 @@ impl Shard {
     /// about `max_items` entries, or the segment or table that passes them, of all spaces together.
     pub fn tick(&mut self, now: UnixTime, log: &mut impl Log, max_items: u64) -> Tick {
         self.common.begin_call();
-        let mut work = TickWork::new(&self.common, max_items, EVACUATIONS_MAX);
+        let work = TickWork::new(&self.common, max_items, EVACUATIONS_MAX);
         let (mut walked, mut more) = (0, false);
         let count = self.spaces.len();
         // Another space is first every time, so that none waits for ever.
@@ -194,8 +194,8 @@ impl Shard {
             let left = max_items.saturating_sub(walked + work.items(&self.common));
             walked += space.walk_detached(&mut self.common, left);
             more |= !space.detached.is_empty();
-            more |= space.sweep(&mut self.common, log, now, &mut work);
-            more |= space.compact(&mut self.common, log, now, &mut work);
+            more |= space.sweep(&mut self.common, log, now, work);
+            more |= space.compact(&mut self.common, log, now, work);
         }
         for step in 0..count {
             let idx = (self.first_space + step) % count;

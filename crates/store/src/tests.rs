@@ -112,6 +112,21 @@ impl Bench {
         self.update(key, Decision::Put(put))
     }
 
+    /// A look-up in steps is a look-up.
+    fn check_steps(&self, key: &str) {
+        let at = self.seed.key(key.as_bytes());
+        let mut probe = self.shard.probe(NS, at);
+        self.shard.probe_words(&probe);
+        self.shard.probe_item(&mut probe);
+        let in_steps = self.shard.finish(&probe, key.as_bytes(), self.now);
+        let at_once = self.shard.peek(NS, key.as_bytes(), at, self.now);
+        let content = |lookup: &Lookup<'_>| match lookup {
+            Lookup::Hit(entry) => Some((entry.key().to_vec(), entry.version())),
+            Lookup::Expired | Lookup::Miss => None,
+        };
+        assert_eq!(content(&in_steps), content(&at_once));
+    }
+
     fn check(&self, key: &str) {
         let at = self.seed.key(key.as_bytes());
         let expected = self.twin.entries.get(key.as_bytes());
@@ -186,19 +201,7 @@ fn engine_equals_its_twin_under_random_operations() {
                     bench.shard.clear(NS, slot, &mut bench.twin);
                 }
                 73 => bench.twin.is_gated = prng.chance(1, 10),
-                _ => {
-                    let at = bench.seed.key(name.as_bytes());
-                    let mut probe = bench.shard.probe(NS, at);
-                    bench.shard.probe_words(&probe);
-                    bench.shard.probe_item(&mut probe);
-                    let stepwise = bench.shard.finish(&probe, name.as_bytes(), bench.now);
-                    let at_once = bench.shard.peek(NS, name.as_bytes(), at, bench.now);
-                    let content = |lookup: &Lookup<'_>| match lookup {
-                        Lookup::Hit(entry) => Some((entry.key().to_vec(), entry.version())),
-                        Lookup::Expired | Lookup::Miss => None,
-                    };
-                    assert_eq!(content(&stepwise), content(&at_once), "steps are a look-up");
-                }
+                _ => bench.check_steps(&name),
             }
             bench.check(&name);
             assert!(bench.budget.used() <= bench.budget.limit(), "the limit holds");
@@ -613,14 +616,14 @@ fn the_longest_value_fits_what_values_in_flight_may_take() {
 #[test]
 fn a_value_over_what_a_quota_can_hold_is_refused_and_evicts_nothing() {
     let mut bench = Bench::new();
-    let quota = 1 << 20;
+    let quota: u32 = 1 << 20;
     let twin = &mut bench.twin;
-    bench.shard.configure(NS, Some(quota), true, bench.now, twin).expect("there is room");
+    bench.shard.configure(NS, Some(quota.into()), true, bench.now, twin).expect("there is room");
     for n in 0..1000 {
         bench.put(&key(n), &[1; 100], None).expect("there is room");
     }
     let evicted = bench.shard.work().evicted;
-    let value = vec![2; (quota as usize) - 100_000];
+    let value = vec![2; quota as usize - 100_000];
     let refused = bench.put("large", &value, None);
     assert!(matches!(refused, Err(UpdateError::TooLarge { .. })), "{refused:?}");
     assert_eq!(bench.shard.work().evicted, evicted);

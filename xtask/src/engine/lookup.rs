@@ -114,21 +114,24 @@ fn timed(
 
 fn single(shards: &Shards, keys: &[Key; BATCH], out: &mut Vec<u8>) {
     for key in keys {
-        copy(shards, key, shards.seed.key(key), out);
+        let at = shards.seed.key(key);
+        copy(shards.of(at).lookup(NS, key, at, START), out);
     }
 }
 
 fn batched(shards: &Shards, keys: &[Key; BATCH], out: &mut Vec<u8>) {
     let ats: [KeyHash; BATCH] = std::array::from_fn(|idx| shards.seed.key(&keys[idx]));
-    ats.iter().for_each(|&at| shards.of(at).prefetch_directory(NS, at));
-    ats.iter().for_each(|&at| shards.of(at).prefetch_home(NS, at));
-    ats.iter().for_each(|&at| shards.of(at).prefetch_item(NS, at));
-    keys.iter().zip(ats).for_each(|(key, at)| copy(shards, key, at, out));
+    let mut probes = ats.map(|at| (at, shards.of(at).probe(NS, at)));
+    probes.iter().for_each(|(at, probe)| shards.of(*at).probe_words(probe));
+    probes.iter_mut().for_each(|(at, probe)| shards.of(*at).probe_item(probe));
+    for (key, (at, probe)) in keys.iter().zip(&probes) {
+        copy(shards.of(*at).finish(probe, key, START), out);
+    }
 }
 
 #[inline]
-fn copy(shards: &Shards, key: &Key, at: KeyHash, out: &mut Vec<u8>) {
-    if let Lookup::Hit(entry) = shards.of(at).lookup(NS, key, at, START)
+fn copy(lookup: Lookup<'_>, out: &mut Vec<u8>) {
+    if let Lookup::Hit(entry) = lookup
         && let ValueRef::Bytes(value) = entry.value()
     {
         out.extend_from_slice(value);

@@ -116,15 +116,8 @@ pub(super) fn decode_http(
     let Range { start, end } = bytes;
     let mut at = start;
     while at < end {
-        if !is_body_apart && let Some(repeated) = session.repeat.decode(&turn.input[at..end]) {
-            session.decoder = Decoder::new();
-            let head = at..at + repeated.head_len;
-            let key = node.hash_seed.key(&turn.input[head.clone()][repeated.key.clone()]);
-            let plain = Some(Plain::read_of(repeated.key));
-            let body = head.end..head.end;
-            at = head.end;
-            let start = head.start;
-            turn.requests.push(Request { start, what: What::Http { head, body, key, plain } });
+        if !is_body_apart && let Some(next) = repeated(turn, node, session, at..end) {
+            at = next;
             continue;
         }
         match session.decoder.decode(&turn.input[at..end]) {
@@ -186,4 +179,24 @@ pub(super) fn decode_http(
         }
     }
     at
+}
+
+/// Adds the request that `bytes` of the input begin with, if it repeats the connection's last plain read; where the next
+/// begins.
+#[inline]
+fn repeated(
+    turn: &mut Turn,
+    node: &NodeState,
+    session: &mut HttpSession,
+    bytes: Range<usize>,
+) -> Option<usize> {
+    let start = bytes.start;
+    let repeated = session.repeat.decode(&turn.input[bytes])?;
+    session.decoder = Decoder::new();
+    let head = start..start + repeated.head_len;
+    let key = node.hash_seed.key(&turn.input[head.clone()][repeated.key.clone()]);
+    let plain = Some(Plain::read_of(repeated.key));
+    let next = head.end;
+    turn.requests.push(Request { start, what: What::Http { head, body: next..next, key, plain } });
+    Some(next)
 }

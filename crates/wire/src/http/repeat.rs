@@ -69,25 +69,8 @@ impl Repeat {
 
 /// Whether a byte of a path stands for itself and ends nothing (RFC 3986, section 3.3: `pchar` but for `%`).
 #[inline]
-fn is_plain(byte: u8) -> bool {
-    PLAIN.get(usize::from(byte)).copied().unwrap_or(false)
-}
-
-static PLAIN: [bool; 256] = plain();
-
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "at compile time")]
-const fn plain() -> [bool; 256] {
-    let mut plain = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        plain[byte as usize] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let marks = b"-._~!$&'()*+,;=:@";
-    let mut idx = 0;
-    while idx < marks.len() {
-        plain[marks[idx] as usize] = true;
-        idx += 1;
-    }
-    plain
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
+        || matches!(byte, b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@')
 }
