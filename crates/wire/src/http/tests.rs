@@ -228,7 +228,7 @@ fn a_repeated_read_is_what_decoding_makes_of_it() {
     let mut repeated = 0;
     for _ in 0..20_000 {
         let len = 1 + prng.below(12);
-        let key = (0..len).map(|_| (0x20 + prng.below(0x60)) as u8);
+        let key = (0..len).map(|_| 0x20 + prng.below(0x60).to_le_bytes()[0]);
         let input = [b"GET /v1/keys/".to_vec(), key.collect(), tail.into()].concat();
         if let Some(Repeated { key, head_len }) = repeat.decode(&input) {
             repeated += 1;
