@@ -8,6 +8,8 @@
 
 mod ops;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,4 +1,9 @@
-//! Random operations against a naive twin, with every invariant checked.
+//! The engine against naive twins, with every invariant checked.
+
+mod bounds;
+mod model;
+mod twin;
+mod world;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
