@@ -7,6 +7,7 @@ mod clock;
 mod control;
 mod io;
 pub mod memory;
+mod locks;
 mod node;
 mod process;
 pub mod settings;

@@ -2,9 +2,13 @@
 //!
 //! Locks of several shards are taken in ascending order only; see `ringhold_node::cells`.
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(test)]
+mod tests;
+
 use ringhold_node::cells::Cells;
 use ringhold_node::shard_cell::ShardCell;
+
+use crate::locks::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A lock on cache lines of its own, so that two shards never share one.
 #[repr(align(128))]

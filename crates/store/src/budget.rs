@@ -7,12 +7,13 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
 use ringhold_types::limits::{VALUE_LEN_CEILING, VALUE_LEN_DEFAULT};
 use ringhold_types::slot::{SLOTS, Slot};
 
 use crate::large::charge_of;
+use crate::atomic::AtomicU64;
 
 /// The least memory an engine works with, in bytes.
 pub const LIMIT_MIN: u64 = 8 * MIB;

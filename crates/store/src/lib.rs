@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod atomic;
 pub mod budget;
 pub mod entry;
 mod evict;

@@ -1,4 +1,5 @@
 //! A whole node over real sockets on loopback: what only the edge can get wrong.
+#![cfg(not(shuttle))]
 
 mod commands;
 mod control;
