@@ -10,6 +10,11 @@
 //! them; its `vlen` is the true length. Deadlines count milliseconds from 2025-01-01 UTC; all ones is
 //! *never*, which a removed deadline leaves behind.
 
+#[cfg(any(test, fuzzing))]
+pub mod check;
+#[cfg(test)]
+mod tests;
+
 use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
 use ringhold_types::time::UnixTime;
 

@@ -15,7 +15,10 @@ mod expiry;
 mod ghost;
 mod handles;
 pub mod hash;
+#[cfg(not(any(test, fuzzing)))]
 mod item;
+#[cfg(any(test, fuzzing))]
+pub mod item;
 pub mod large;
 mod place;
 mod prefetch;
