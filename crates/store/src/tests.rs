@@ -1,6 +1,7 @@
 //! The engine against naive twins, with every invariant checked.
 
 mod bounds;
+mod limit;
 mod model;
 mod twin;
 mod world;
