@@ -201,6 +201,9 @@ pub struct Budget {
     held: Box<[AtomicU64]>,
     /// The least and the greatest limit that the shards can work with, in bytes.
     limits: (u64, u64),
+    /// The number of the next grant that is refused whatever there is; 0: none.
+    #[cfg(test)]
+    pub(crate) refuse_in: AtomicU64,
 }
 
 impl Budget {
@@ -219,6 +222,8 @@ impl Budget {
             directories: AtomicU64::new(0),
             held: (0..geometry.shards).map(|_| AtomicU64::new(0)).collect(),
             limits: (min, Geometry::limit_max(shards, seg_len)),
+            #[cfg(test)]
+            refuse_in: AtomicU64::new(0),
         })
     }
 
@@ -382,6 +387,10 @@ impl Budget {
     }
 
     fn raise(&self, bytes: u64, ceiling: u64) -> bool {
+        #[cfg(test)]
+        if self.refuse_in.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1)) == Ok(1) {
+            return false;
+        }
         let raised = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= ceiling);
         self.used.fetch_update(Relaxed, Relaxed, raised).is_ok()
     }

@@ -1,6 +1,7 @@
 //! The engine against naive twins, with every invariant checked.
 
 mod bounds;
+mod faults;
 mod limit;
 mod model;
 mod twin;
