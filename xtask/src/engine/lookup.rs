@@ -199,3 +199,6 @@ impl Words {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
