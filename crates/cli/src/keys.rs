@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::Exit;
-use crate::client::{Client, ClientArgs, Effect, Outcome, body, encoded};
+use crate::client::{Answer, Client, ClientArgs, Effect, Outcome, encoded};
 
 /// The flags of `get`.
 #[derive(Args, Clone, Debug)]
@@ -113,9 +113,8 @@ fn print_json(value: &Value) -> anyhow::Result<Exit> {
 }
 
 /// The version in an answer.
-fn version(answer: &ureq::http::Response<ureq::Body>) -> Option<String> {
-    let tag = answer.headers().get("etag")?.to_str().ok()?;
-    Some(tag.trim_matches('"').to_owned())
+fn version(answer: &Answer) -> Option<String> {
+    Some(answer.field("etag")?.trim_matches('"').to_owned())
 }
 
 /// Bytes as JSON can carry them: text under `name`, anything else under `name_b64`.
@@ -134,15 +133,14 @@ fn bytes_json(name: &str, bytes: &[u8]) -> (String, Value) {
 pub(crate) fn get(args: &GetArgs) -> anyhow::Result<Exit> {
     let client = Client::new(&args.client)?;
     let path = client.key_path(&args.key, "");
-    let mut answer = match client.send(Effect::Read, "GET", &path, &[], &[])? {
+    let answer = match client.send(Effect::Read, "GET", &path, &[], &[])? {
         Ok(answer) => answer,
         Err(exit) => return Ok(exit),
     };
-    let value = body(&mut answer)?;
     if !args.client.json {
-        return print(&value);
+        return print(&answer.body);
     }
-    let (name, text) = bytes_json("value", &value);
+    let (name, text) = bytes_json("value", &answer.body);
     print_json(&json!({ "key": args.key, name: text, "version": version(&answer) }))
 }
 
@@ -182,7 +180,7 @@ pub(crate) fn set(args: &SetArgs) -> anyhow::Result<Exit> {
         Err(exit) => Ok(exit),
         Ok(answer) if args.client.json => print_json(&json!({
             "key": args.key,
-            "created": answer.status() == 201,
+            "created": answer.status == 201,
             "version": version(&answer),
         })),
         Ok(_) => Ok(Exit::Done),
@@ -211,11 +209,11 @@ pub(crate) fn incr(args: &IncrArgs) -> anyhow::Result<Exit> {
         suffix.extend(["&ttl=", &encoded(ttl)]);
     }
     let path = client.key_path(&args.key, &suffix);
-    let mut answer = match client.send(Effect::Write, "POST", &path, &[], &[])? {
+    let answer = match client.send(Effect::Write, "POST", &path, &[], &[])? {
         Ok(answer) => answer,
         Err(exit) => return Ok(exit),
     };
-    let text = String::from_utf8_lossy(&body(&mut answer)?).into_owned();
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
     if args.client.json {
         let value: i64 = text.parse().context("the answer is no number")?;
         return print_json(
@@ -239,7 +237,7 @@ pub(crate) fn ttl(args: &TtlArgs) -> anyhow::Result<Exit> {
         Ok(answer) => answer,
         Err(exit) => return Ok(exit),
     };
-    let status = answer.headers().get("cache-status").and_then(|field| field.to_str().ok());
+    let status = answer.field("cache-status");
     let seconds = status
         .and_then(|status| status.split("ttl=").nth(1))
         .and_then(|seconds| seconds.parse::<i64>().ok());
@@ -262,11 +260,11 @@ pub(crate) fn keys(args: &KeysArgs) -> anyhow::Result<Exit> {
             encoded(&args.prefix),
             left.min(1000)
         );
-        let mut answer = match client.send(Effect::Read, "GET", &path, &[], &[])? {
+        let answer = match client.send(Effect::Read, "GET", &path, &[], &[])? {
             Ok(answer) => answer,
             Err(exit) => return Ok(exit),
         };
-        let page: Value = serde_json::from_slice(&body(&mut answer)?).context("the answer")?;
+        let page: Value = serde_json::from_slice(&answer.body).context("the answer")?;
         let mut text = String::new();
         for entry in page["keys"].as_array().into_iter().flatten().take(left) {
             left -= 1;

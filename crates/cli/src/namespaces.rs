@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use crate::Exit;
-use crate::client::{Client, ClientArgs, Effect, body, encoded};
+use crate::client::{Client, ClientArgs, Effect, encoded};
 
 /// The flags of `ns`.
 #[derive(Args, Clone, Debug)]
@@ -98,11 +98,11 @@ fn ask(
     text: impl Fn(&Value) -> String,
 ) -> anyhow::Result<Exit> {
     let client = Client::new(args)?;
-    let mut answer = match client.send(effect, method, path, &[], sent)? {
+    let answer = match client.send(effect, method, path, &[], sent)? {
         Ok(answer) => answer,
         Err(exit) => return Ok(exit),
     };
-    let bytes = body(&mut answer)?;
+    let bytes = answer.body;
     let mut out = std::io::stdout().lock();
     if args.json || bytes.is_empty() {
         out.write_all(&bytes).context("standard output")?;

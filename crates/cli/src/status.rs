@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Exit;
 use crate::args::Cli;
-use crate::client::{Client, ClientArgs, Effect, body};
+use crate::client::{Client, ClientArgs, Effect};
 
 /// The flags of `status`.
 #[derive(Args, Clone, Debug)]
@@ -36,11 +36,11 @@ pub(crate) struct CompletionsArgs {
 /// `ringhold status`
 pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
     let client = Client::new(&args.client)?;
-    let mut answer = match client.send(Effect::Read, "GET", "/v1/node", &[], &[])? {
+    let answer = match client.send(Effect::Read, "GET", "/v1/node", &[], &[])? {
         Ok(answer) => answer,
         Err(exit) => return Ok(exit),
     };
-    let node: Value = serde_json::from_slice(&body(&mut answer)?).context("the answer")?;
+    let node: Value = serde_json::from_slice(&answer.body).context("the answer")?;
     let mut out = std::io::stdout().lock();
     if args.client.json {
         writeln!(out, "{node}").context("standard output")?;

@@ -1,7 +1,8 @@
 //! Client protocols as bytes in and bytes out: RESP and HTTP/1.1.
 //!
-//! Decoders are incremental and bounded: they take the bytes that have not been consumed yet, say how many make up
-//! the next command, and give the same result however the bytes were split. Encoders append to a buffer. This crate
+//! Both ends are here: a server's decoders of commands and requests, a client's of replies and responses. Decoders are
+//! incremental and bounded: they take the bytes that have not been consumed yet, say how many make up the next
+//! command or reply, and give the same result however the bytes were split. Encoders append to a buffer. This crate
 //! knows nothing of nodes, stores and sockets.
 #![no_std]
 #![cfg_attr(

@@ -1,8 +1,10 @@
 //! RESP, versions 2 and 3 (the redis.io protocol specification).
 
+pub mod command;
 pub mod decode;
 pub mod encode;
 pub mod inline;
+pub mod reply;
 pub mod table;
 
 #[cfg(test)]

@@ -8,15 +8,18 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use ringhold_wire::resp::reply::{Decoder, Item, Limits};
 
-use crate::bench::protocol::{Codec, Operation, Sink, Waiting};
+use crate::bench::protocol::{Codec, Operation, Progress, Sink, Waiting};
 use crate::bench::tally::Tally;
 
 /// How long opening a connection and its greeting may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a greeting may be answered with: a line.
+const GREETING_LIMITS: Limits = Limits { bulk_len_max: 1024, elements_max: 0 };
 
 /// A connection and what is under way on it.
 #[derive(Debug)]
@@ -27,11 +30,12 @@ pub(crate) struct Connection {
     sent_len: usize,
     /// The beginning of an answer whose rest has not come.
     partial: Vec<u8>,
+    progress: Progress,
     /// Requests without an answer, oldest first.
     pub(crate) waiting: VecDeque<Waiting>,
 }
 
-/// Opens a connection to `address`, shows the greeting and waits for its one-line answer.
+/// Opens a connection to `address`, shows the greeting and waits for its answer.
 pub(crate) fn open(address: SocketAddr, greeting: &[u8]) -> anyhow::Result<std::net::TcpStream> {
     let mut stream = std::net::TcpStream::connect_timeout(&address, OPEN_TIMEOUT)
         .with_context(|| format!("no connection to {address}"))?;
@@ -39,14 +43,21 @@ pub(crate) fn open(address: SocketAddr, greeting: &[u8]) -> anyhow::Result<std::
     if !greeting.is_empty() {
         stream.set_read_timeout(Some(OPEN_TIMEOUT))?;
         stream.write_all(greeting)?;
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\n") && answer.len() < 1024 {
+        let (mut decoder, mut answer) = (Decoder::new(GREETING_LIMITS), Vec::new());
+        loop {
             let mut byte = [0];
             stream.read_exact(&mut byte).context("no answer to the password")?;
             answer.push(byte[0]);
+            let reply = decoder.decode(&answer).context("no answer to the password")?;
+            match reply.map(|reply| reply.head) {
+                None => {}
+                Some(Item::Simple(b"OK")) => break,
+                Some(Item::Error(text)) => {
+                    bail!("the password is refused: {}", String::from_utf8_lossy(text));
+                }
+                Some(other) => bail!("the password is answered with {other:?}"),
+            }
         }
-        let text = String::from_utf8_lossy(&answer);
-        ensure!(answer.starts_with(b"+OK"), "the password is refused: {}", text.trim_end());
     }
     stream.set_nonblocking(true)?;
     Ok(stream)
@@ -67,6 +78,7 @@ impl Connection {
             out: Vec::new(),
             sent_len: 0,
             partial: Vec::new(),
+            progress: Progress::new(),
             waiting: VecDeque::new(),
         })
     }
@@ -125,7 +137,12 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return Err("reset"),
             };
-            let mut sink = Sink { waiting: &mut self.waiting, tally, now_ns: now_ns() };
+            let mut sink = Sink {
+                progress: &mut self.progress,
+                waiting: &mut self.waiting,
+                tally,
+                now_ns: now_ns(),
+            };
             let read = &buffer[..len];
             if self.partial.is_empty() {
                 let used = codec.answers(read, &mut sink).map_err(|broken| broken.kind())?;

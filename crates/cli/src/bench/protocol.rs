@@ -2,7 +2,7 @@
 //!
 //! [`Codec::request`] appends one request to a connection's batch; [`Codec::answers`] takes as many whole
 //! answers as the bytes hold and says what each was. One function per protocol, chosen once per
-//! batch. Limits: an answer's head is at most [`HEAD_LEN_MAX`] bytes.
+//! batch. RESP and HTTP are `wire`'s codecs; memcached's lines are read here.
 
 mod http;
 mod memcached;
@@ -11,14 +11,21 @@ mod resp;
 use std::collections::VecDeque;
 
 use anyhow::Context;
+use ringhold_wire::http::encode::Head;
+use ringhold_wire::http::response;
+use ringhold_wire::resp::encode::Encoder;
+use ringhold_wire::resp::{Protocol, reply};
 
 use crate::bench::keys::{KeyPattern, write_digits};
 use crate::bench::settings::Framing;
 use crate::bench::tally::{Outcome, Tally};
-use crate::bench::values::Values;
+use crate::bench::values::{VALUE_LEN_MAX, Values};
 
-/// The longest head of an answer, in bytes; a longer one ends the connection.
-const HEAD_LEN_MAX: usize = 64 * 1024;
+/// The longest line of memcached, in bytes; a longer one ends the connection.
+const LINE_LEN_MAX: usize = 64 * 1024;
+/// What a server may answer over RESP.
+const REPLY_LIMITS: reply::Limits =
+    reply::Limits { bulk_len_max: VALUE_LEN_MAX, elements_max: 1024 * 1024 };
 
 /// A protocol that the load generator speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,9 +96,25 @@ impl Broken {
     }
 }
 
+/// Where a connection's decoders stopped in an incomplete answer.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    reply: reply::Decoder,
+    head: response::Decoder,
+}
+
+impl Progress {
+    /// Before the first byte.
+    pub(crate) fn new() -> Self {
+        Self { reply: reply::Decoder::new(REPLY_LIMITS), head: response::Decoder::new() }
+    }
+}
+
 /// Where answers go: the requests that wait, and the tally.
 #[derive(Debug)]
 pub(crate) struct Sink<'a> {
+    /// Of this connection.
+    pub(crate) progress: &'a mut Progress,
     /// Requests in the order sent.
     pub(crate) waiting: &'a mut VecDeque<Waiting>,
     /// Counts.
@@ -126,9 +149,9 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    fn new(head: &str, pattern: &KeyPattern, tail: &str) -> Self {
-        let bytes = [head.as_bytes(), &pattern.zero, tail.as_bytes()].concat();
-        let digits_end = head.len() + pattern.digits_end;
+    /// `bytes` has the key of number 0 at `key_at`.
+    fn new(bytes: Vec<u8>, key_at: usize, pattern: &KeyPattern) -> Self {
+        let digits_end = key_at + pattern.digits_end;
         Self { bytes, digits_start: digits_end - pattern.digits_count, digits_end }
     }
 
@@ -190,7 +213,7 @@ impl Codec {
         self.name
     }
 
-    /// Sent first on a connection and answered with one line; empty for none.
+    /// Sent first on a connection, over RESP and answered with `+OK`; empty for none.
     pub(crate) fn greeting(&self) -> &[u8] {
         &self.greeting
     }
@@ -211,9 +234,18 @@ impl Codec {
             Operation::Set => {
                 let value = self.values.of(number);
                 self.set.append(number, out);
-                out.extend_from_slice(itoa::Buffer::new().format(value.len()).as_bytes());
-                let is_http = self.name == ProtocolName::Http;
-                out.extend_from_slice(if is_http { b"\r\n\r\n" } else { b"\r\n" });
+                match self.name {
+                    ProtocolName::Resp => Encoder::new(out, Protocol::Two).bulk_head(value.len()),
+                    ProtocolName::Http => {
+                        let len = u64::try_from(value.len()).unwrap_or(u64::MAX);
+                        Head::resume(out).number("Content-Length", len).end();
+                    }
+                    ProtocolName::Memcached => {
+                        let mut buffer = itoa::Buffer::new();
+                        out.extend_from_slice(buffer.format(value.len()).as_bytes());
+                        out.extend_from_slice(b"\r\n");
+                    }
+                }
                 value.append_to(out);
                 out.extend_from_slice(&self.set_tail);
             }
@@ -272,7 +304,7 @@ fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Broken> {
     match memchr::memchr(b'\n', bytes) {
         Some(end) if end > 0 && bytes[end - 1] == b'\r' => Ok(Some(&bytes[..end - 1])),
         Some(_) => Err(Broken::NotAnAnswer),
-        None if bytes.len() > HEAD_LEN_MAX => Err(Broken::HeadTooLong),
+        None if bytes.len() > LINE_LEN_MAX => Err(Broken::HeadTooLong),
         None => Ok(None),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::keys::{KeyPattern, Random, Sampler, write_digits};
-use super::protocol::{Broken, Codec, Operation, ProtocolName, Sink, Waiting};
+use super::protocol::{Broken, Codec, Operation, Progress, ProtocolName, Sink, Waiting};
 use super::settings::Framing;
 use super::tally::Tally;
 use super::values::{Lengths, Values};
@@ -48,9 +48,11 @@ fn check(
             waiting.push_back(Waiting { number, operation, since_ns: 0, is_last: true });
         }
         let (mut tally, mut rest) = (Tally::new().unwrap(), Vec::new());
+        let mut progress = Progress::new();
         for part in answer.chunks(piece) {
             rest.extend_from_slice(part);
-            let mut sink = Sink { waiting: &mut waiting, tally: &mut tally, now_ns: 9 };
+            let (progress, waiting) = (&mut progress, &mut waiting);
+            let mut sink = Sink { progress, waiting, tally: &mut tally, now_ns: 9 };
             let used = codec.answers(&rest, &mut sink)?;
             rest.drain(..used);
         }
@@ -77,6 +79,8 @@ fn resp_answers_are_told_apart() {
     assert_eq!(check(Resp, &asked, &mixed), Ok([1, 1, 1, 1, 1]));
     assert_eq!(check(Resp, &[(1, Get)], &bulk(&value(2))), Ok([0, 0, 0, 1, 0]));
     assert_eq!(check(Resp, &[(1, Get)], "+OK\r\n"), Ok([0, 0, 0, 1, 0]));
+    assert_eq!(check(Resp, &[(1, Get)], ">2\r\n+a\r\n+b\r\n_\r\n"), Ok([0, 1, 0, 0, 0]));
+    assert_eq!(check(Resp, &[(1, Get)], "*2\r\n$-1\r\n:1\r\n"), Ok([0, 0, 0, 1, 0]));
     assert_eq!(check(Resp, &[(1, Get)], "$-1\r\n$-1\r\n"), Err(Broken::Unasked));
     assert_eq!(check(Resp, &[(1, Get)], "hello\r\n"), Err(Broken::NotAnAnswer));
 }
@@ -93,7 +97,14 @@ fn http_answers_are_told_apart() {
     let all = format!("{found}{missing}{stored}{refused}{found}");
     assert_eq!(check(Http, &asked, &all), Ok([1, 1, 1, 1, 1]));
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assert_eq!(check(Http, &[(1, Get)], chunked), Err(Broken::NotAnAnswer));
+    let (first, others): (String, String) =
+        (body.chars().take(1).collect(), body.chars().skip(1).collect());
+    let right = format!("{chunked}1\r\n{first}\r\n{:x}\r\n{others}\r\n0\r\n\r\n", len - 1);
+    assert_eq!(check(Http, &[(1, Get)], &right), Ok([1, 0, 0, 0, 0]));
+    let endless = "HTTP/1.1 200 OK\r\n\r\n";
+    assert_eq!(check(Http, &[(1, Get)], endless), Err(Broken::NotAnAnswer));
+    let closing = "HTTP/1.1 404 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(check(Http, &[(1, Get)], closing), Err(Broken::Closing));
 }
 
 #[test]

@@ -12,6 +12,8 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use ringhold_node::session::Session;
 use ringhold_node::turn::{Sessions, Turn};
+use ringhold_wire::http::encode::Head;
+use ringhold_wire::http::response::{Asked, Decoder};
 
 use super::body::Answer;
 use crate::clock::Clock;
@@ -28,8 +30,6 @@ const FIELDS: [HeaderName; 8] = [
     HeaderName::from_static("ringhold-fill-lease"),
     HeaderName::from_static("ringhold-ttl"),
 ];
-/// The most fields of our own answers.
-const ANSWER_FIELDS_MAX: usize = 32;
 
 /// A turn with one connection.
 #[derive(Debug)]
@@ -89,18 +89,26 @@ impl Loopback {
             }
         }
         one.0.end(&shared.shards, &shared.node);
-        let mut fields = [httparse::EMPTY_HEADER; ANSWER_FIELDS_MAX];
-        let mut read = httparse::Response::new(&mut fields);
-        let httparse::Status::Complete(head_len) = read.parse(&answered).ok()? else { return None };
+        let is_head = head.starts_with(b"HEAD ");
+        let asked = if is_head { Asked::Head } else { Asked::Other };
+        let read = Decoder::new().decode(&answered, asked).ok().flatten()?;
         let mut response = Response::new(Answer::default());
-        *response.status_mut() = StatusCode::from_u16(read.code?).ok()?;
-        for field in read.headers.iter() {
-            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
-            let is_for_head = name == CONTENT_LENGTH && !head.starts_with(b"HEAD ");
-            if name != CONNECTION && !is_for_head {
-                response.headers_mut().append(name, HeaderValue::from_bytes(field.value).ok()?);
+        *response.status_mut() = StatusCode::from_u16(read.status).ok()?;
+        let mut is_sound = true;
+        let fields = read.fields(|name, value| {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) else {
+                is_sound = false;
+                return;
+            };
+            if name != CONNECTION && (name != CONTENT_LENGTH || is_head) {
+                response.headers_mut().append(name, value);
             }
+        });
+        if fields.is_err() || !is_sound {
+            return None;
         }
+        let head_len = read.bytes.len();
         let answered = Bytes::from(answered);
         let mut at = head_len;
         for (place, insert) in large {
@@ -116,23 +124,18 @@ impl Loopback {
 /// The head of a request as workers read it.
 fn plain_head(parts: &Parts, body_len: usize) -> Vec<u8> {
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut head = format!("{} {target} HTTP/1.1\r\ncontent-length: {body_len}\r\n", parts.method)
-        .into_bytes();
-    let mut field = |name: &[u8], value: &[u8]| {
-        head.extend_from_slice(name);
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value);
-        head.extend_from_slice(b"\r\n");
-    };
+    let mut bytes = Vec::new();
+    let mut head = Head::request(&mut bytes, parts.method.as_str(), target);
+    head.number("content-length", u64::try_from(body_len).unwrap_or(u64::MAX));
     // HTTP/2 names the host in the target.
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = parts.headers.get(HOST).map(HeaderValue::as_bytes).or(authority);
-    field(b"host", host.unwrap_or_default());
+    head.field("host", host.unwrap_or_default());
     for name in FIELDS {
         for value in parts.headers.get_all(&name) {
-            field(name.as_str().as_bytes(), value.as_bytes());
+            head.field(name.as_str(), value.as_bytes());
         }
     }
-    head.extend_from_slice(b"\r\n");
-    head
+    head.end();
+    bytes
 }

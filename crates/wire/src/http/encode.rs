@@ -1,10 +1,10 @@
-//! Answers of HTTP/1.1 on keys.
+//! Heads of answers and of requests, and what stands in answers.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The head of an answer, built field by field.
+/// The head of an answer or a request, built field by field.
 #[derive(Debug)]
 pub struct Head<'o> {
     out: &'o mut Vec<u8>,
@@ -21,6 +21,20 @@ impl<'o> Head<'o> {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(status_line(status).as_bytes());
         out.extend_from_slice(b"\r\n");
+        Self { out }
+    }
+
+    /// Begins a request; neither part has spaces or line breaks.
+    pub fn request(out: &'o mut Vec<u8>, method: &str, target: &str) -> Self {
+        for part in [method, " ", target, " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        Self { out }
+    }
+
+    /// Goes on with the head that `out` ends with.
+    #[inline]
+    pub fn resume(out: &'o mut Vec<u8>) -> Self {
         Self { out }
     }
 

@@ -10,8 +10,12 @@ use crate::bench::values::Values;
 
 /// Templates of one key of a read (the word `get` comes before) and of a write, and a write's end.
 pub(super) fn templates(pattern: &KeyPattern, ttl_s: u64) -> (Template, Template, Vec<u8>) {
-    let get = Template::new(" ", pattern, "\r\n");
-    let set = Template::new("set ", pattern, &format!(" 0 {ttl_s} "));
+    let template = |head: &str, tail: &str| {
+        let bytes = [head.as_bytes(), &pattern.zero, tail.as_bytes()].concat();
+        Template::new(bytes, head.len(), pattern)
+    };
+    let get = template(" ", "\r\n");
+    let set = template("set ", &format!(" 0 {ttl_s} "));
     (get, set, b"\r\n".to_vec())
 }
 

@@ -1,29 +1,45 @@
 //! RESP: `GET` and `SET` out, bulk strings, `+OK`, nulls and errors in.
 
-use super::{Broken, Operation, Sink, Template, decimal, line};
+use ringhold_wire::resp::Protocol;
+use ringhold_wire::resp::command::command;
+use ringhold_wire::resp::encode::Encoder;
+use ringhold_wire::resp::reply::{Item, ReplyError};
+
+use super::{Broken, Operation, Sink, Template};
 use crate::bench::keys::KeyPattern;
 use crate::bench::tally::Outcome;
 use crate::bench::values::Values;
 
-/// Templates of a read and a write, and what follows a write's value.
+/// Templates of a read and a write (its value follows), and what follows a write's value.
 pub(super) fn templates(
     pattern: &KeyPattern,
     ttl_ms: Option<u128>,
 ) -> (Template, Template, Vec<u8>) {
-    let key_len = pattern.zero.len();
-    let get = Template::new(&format!("*2\r\n$3\r\nGET\r\n${key_len}\r\n"), pattern, "\r\n");
-    let count = if ttl_ms.is_some() { 5 } else { 3 };
-    let set = Template::new(&format!("*{count}\r\n$3\r\nSET\r\n${key_len}\r\n"), pattern, "\r\n$");
-    let tail = ttl_ms.map_or_else(
-        || "\r\n".to_owned(),
-        |ttl| format!("\r\n$2\r\nPX\r\n${}\r\n{ttl}\r\n", ttl.to_string().len()),
-    );
-    (get, set, tail.into_bytes())
+    let template = |word: &[u8], count| {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, Protocol::Two);
+        encoder.array(count);
+        encoder.bulk(word);
+        encoder.bulk(&pattern.zero);
+        let key_at = bytes.len() - b"\r\n".len() - pattern.zero.len();
+        Template::new(bytes, key_at, pattern)
+    };
+    let get = template(b"GET", 2);
+    let set = template(b"SET", if ttl_ms.is_some() { 5 } else { 3 });
+    let mut tail = b"\r\n".to_vec();
+    if let Some(ttl) = ttl_ms {
+        let mut encoder = Encoder::new(&mut tail, Protocol::Two);
+        encoder.bulk(b"PX");
+        encoder.bulk(ttl.to_string().as_bytes());
+    }
+    (get, set, tail)
 }
 
 /// The command that shows the password.
 pub(super) fn auth(password: &str) -> Vec<u8> {
-    format!("*2\r\n$4\r\nAUTH\r\n${}\r\n{password}\r\n", password.len()).into_bytes()
+    let mut out = Vec::new();
+    command(&mut out, &[b"AUTH", password.as_bytes()]);
+    out
 }
 
 /// Takes one answer; `None` while it is incomplete.
@@ -33,38 +49,28 @@ pub(super) fn answer(
     sink: &mut Sink<'_>,
 ) -> Result<Option<usize>, Broken> {
     let request = sink.first()?;
-    let Some(head) = line(bytes)? else { return Ok(None) };
-    let head_len = head.len() + 2;
-    let (kind, text) = head.split_first().ok_or(Broken::NotAnAnswer)?;
-    match (*kind, request.operation) {
-        (b'$', _) if text == b"-1" => sink.answer(missing(request.operation)),
-        (b'_', operation) => sink.answer(missing(operation)),
-        (b'$', operation) => {
-            let len = decimal(text).ok_or(Broken::NotAnAnswer)?;
-            let Some(body) = bytes.get(head_len..head_len + len + 2) else { return Ok(None) };
-            let (body, end) = body.split_at(len);
-            if end != b"\r\n" {
-                return Err(Broken::NotAnAnswer);
-            }
-            let is_right = operation == Operation::Get && values.of(request.number).is(body);
-            sink.answer(if is_right { Outcome::Hit } else { Outcome::Wrong });
-            return Ok(Some(head_len + len + 2));
+    let Some(reply) = sink.progress.reply.decode(bytes).map_err(broken)? else { return Ok(None) };
+    match (reply.head, request.operation) {
+        (Item::Bulk(body), Operation::Get) if values.of(request.number).is(body) => {
+            sink.answer(Outcome::Hit);
         }
-        (b'+', Operation::Set) if text == b"OK" => sink.answer(Outcome::Stored),
-        (b'+' | b':', _) => sink.answer(Outcome::Wrong),
-        (b'-', _) => {
+        (Item::Null, Operation::Get) => sink.answer(Outcome::Miss),
+        (Item::Simple(b"OK"), Operation::Set) => sink.answer(Outcome::Stored),
+        (Item::Error(text), _) => {
             let word = text.split(|byte| *byte == b' ').next().unwrap_or(text);
             sink.refuse(&format!("answer {}", String::from_utf8_lossy(word)));
         }
-        _ => return Err(Broken::NotAnAnswer),
+        // Nobody asked for it.
+        (Item::Push(_), _) => {}
+        _ => sink.answer(Outcome::Wrong),
     }
-    Ok(Some(head_len))
+    Ok(Some(reply.bytes.len()))
 }
 
-/// A null: the key is not there. A write is never answered so.
-fn missing(operation: Operation) -> Outcome {
-    match operation {
-        Operation::Get => Outcome::Miss,
-        Operation::Set => Outcome::Wrong,
+fn broken(error: ReplyError) -> Broken {
+    if matches!(error, ReplyError::LineTooLong { .. }) {
+        Broken::HeadTooLong
+    } else {
+        Broken::NotAnAnswer
     }
 }
