@@ -12,12 +12,12 @@ use ringhold_store::entry::{
 };
 use ringhold_store::hash::HashSeed;
 use ringhold_store::shard::Shard;
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, ContentTypeId, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::Slot;
 use ringhold_types::time::UnixTime;
 
-type Content = (Vec<u8>, Deadlines, u32, ContentTypeId);
+type Content = (Vec<u8>, Deadlines, u32, String);
 
 /// Whatever the log says happened has happened.
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl Log for Twin {
                     ChangeValue::Bytes(bytes) => bytes.to_vec(),
                     ChangeValue::Large(large) => large.chunks().flatten().copied().collect(),
                 };
-                let content = (value, deadlines, client_flags, content_type);
+                let content = (value, deadlines, client_flags, format!("{content_type:?}"));
                 self.entries.insert((ns, key.to_vec()), content);
             }
             Change::Touch { key, deadlines } => {
@@ -89,7 +89,10 @@ fuzz_target!(|data: &[u8]| {
                     kind: 0,
                     deadlines,
                     client_flags: u32::from(op[5] & 4),
-                    content_type: ContentTypeId(u16::from(op[5] & 8)),
+                    content_type: match op[5] & 24 {
+                        24 => ContentType::Text(&data[..data.len().min(usize::from(op[3]))]),
+                        row => ContentType::Row(ContentTypeId(u16::from(row))),
+                    },
                 };
                 let done = shard.update(ns, &key, at, now, &mut twin, |_| Decision::Put(put));
                 if let Err(error) = done {
@@ -163,7 +166,7 @@ fuzz_target!(|data: &[u8]| {
                     ValueRef::Bytes(bytes) => bytes.to_vec(),
                     ValueRef::Large(large) => large.chunks().flatten().copied().collect(),
                 };
-                let flags = (entry.client_flags(), entry.content_type());
+                let flags = (entry.client_flags(), format!("{:?}", entry.content_type()));
                 let seen: Content = (value, entry.deadlines(), flags.0, flags.1);
                 assert!(Some(&seen) == expected && !seen.1.is_expired(now));
             }

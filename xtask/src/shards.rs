@@ -7,7 +7,7 @@ use ringhold_store::budget::{Budget, EngineConfig, Geometry};
 use ringhold_store::entry::{Change, Decision, EntryRef, Log, Put, UpdateError, Value};
 use ringhold_store::hash::{HashSeed, KeyHash};
 use ringhold_store::shard::Shard;
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::Slot;
 use ringhold_types::time::UnixTime;
@@ -94,6 +94,6 @@ pub(crate) fn put_of(value: &[u8], deadlines: Deadlines) -> Put<'_> {
         kind: 0,
         deadlines,
         client_flags: 0,
-        content_type: ContentTypeId::NONE,
+        content_type: ContentType::NONE,
     }
 }

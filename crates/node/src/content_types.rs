@@ -1,26 +1,60 @@
 //! The content types of values, kept once each: an entry has a row's number.
 //!
-//! Rows are never taken away, so a number means the same as long as the process lives, and a reader takes no lock.
+//! Rows are never taken away, so a number means the same as long as the process lives, and a reader takes no lock. When
+//! there are no more rows an entry has the text itself: nothing is refused, it only takes more room.
 
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use ringhold_types::entry::ContentTypeId;
+use ringhold_types::entry::{ContentType, ContentTypeId};
 
-/// The most content types of a node, content encodings included.
+/// The most content types of a node that are kept once, content encodings included.
 pub const CONTENT_TYPES_MAX: usize = 4096;
-/// The most bytes of a content type and a content encoding together.
-pub const CONTENT_TYPE_LEN_MAX: usize = 255;
+/// The most bytes of a content type and a content encoding together, [`SEPARATOR`] included.
+pub const CONTENT_TYPE_LEN_MAX: usize = ContentType::TEXT_LEN_MAX;
 /// What a value is that came with no content type.
 const UNKNOWN: &[u8] = b"application/octet-stream";
+/// Stands between a content type and an encoding in a text. No field has it.
+const SEPARATOR: u8 = b'\n';
 
-/// Why a content type cannot be kept.
+/// A content type and a content encoding that are over [`CONTENT_TYPE_LEN_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentTypeError {
-    /// It is over [`CONTENT_TYPE_LEN_MAX`].
-    TooLong,
-    /// There are [`CONTENT_TYPES_MAX`] others.
-    TooMany,
+pub struct TooLong;
+
+/// A content type that is no part of an entry: of one to be written, or of one that was read before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnContentType {
+    /// A row of the table.
+    Row(ContentTypeId),
+    /// The type, and behind [`SEPARATOR`] the encoding if there is one.
+    Text(Box<[u8]>),
+}
+
+impl OwnContentType {
+    /// None was given.
+    pub const NONE: Self = Self::Row(ContentTypeId::NONE);
+
+    /// A copy of an entry's.
+    #[must_use]
+    pub fn of(content_type: ContentType<'_>) -> Self {
+        match content_type {
+            ContentType::Row(id) => Self::Row(id),
+            ContentType::Text(text) => Self::Text(text.into()),
+        }
+    }
+
+    /// As the store takes it.
+    #[must_use]
+    pub fn borrow(&self) -> ContentType<'_> {
+        match self {
+            Self::Row(id) => ContentType::Row(*id),
+            Self::Text(text) => ContentType::Text(text),
+        }
+    }
 }
 
 /// The content types of a node.
@@ -33,82 +67,70 @@ pub struct ContentTypes {
 
 impl Default for ContentTypes {
     fn default() -> Self {
-        let rows = (0..CONTENT_TYPES_MAX).map(|_| OnceLock::new()).collect();
+        let rows = (0..=CONTENT_TYPES_MAX).map(|_| OnceLock::new()).collect();
         Self { rows, numbers: Mutex::default() }
     }
 }
 
 impl ContentTypes {
-    /// The number of a content type and a content encoding, as they stand in a request.
+    /// A content type and a content encoding as they stand in a request, to be kept with an entry.
     ///
     /// # Errors
     ///
-    /// [`ContentTypeError`]
-    pub fn id_of(
+    /// [`TooLong`]
+    pub fn keep(
         &self,
         content_type: Option<&[u8]>,
         encoding: Option<&[u8]>,
-    ) -> Result<ContentTypeId, ContentTypeError> {
+    ) -> Result<OwnContentType, TooLong> {
         if content_type.is_none() && encoding.is_none() {
-            return Ok(ContentTypeId::NONE);
+            return Ok(OwnContentType::NONE);
         }
         let content_type = content_type.unwrap_or(UNKNOWN).trim_ascii();
         let encoding = encoding.unwrap_or_default().trim_ascii();
-        if content_type.len() + encoding.len() > CONTENT_TYPE_LEN_MAX {
-            return Err(ContentTypeError::TooLong);
-        }
-        let mut fields = [b"content-type: ", content_type, b"\r\n"].concat();
+        let mut text = content_type.to_vec();
         if !encoding.is_empty() {
-            fields.extend_from_slice(&[b"content-encoding: ", encoding, b"\r\n"].concat());
+            text.push(SEPARATOR);
+            text.extend_from_slice(encoding);
+        }
+        if text.len() > CONTENT_TYPE_LEN_MAX {
+            return Err(TooLong);
         }
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&number) = numbers.get(&fields[..]) {
-            return Ok(ContentTypeId(number));
+        if let Some(&number) = numbers.get(&text[..]) {
+            return Ok(OwnContentType::Row(ContentTypeId(number)));
         }
         let number = numbers.len() + 1;
-        let (Some(row), Ok(number)) = (self.rows.get(number), u16::try_from(number)) else {
-            return Err(ContentTypeError::TooMany);
+        let (Some(row), Ok(id)) = (self.rows.get(number), u16::try_from(number)) else {
+            return Ok(OwnContentType::Text(text.into()));
         };
-        let fields = fields.into_boxed_slice();
-        numbers.insert(fields.clone(), number);
-        row.get_or_init(|| fields);
-        Ok(ContentTypeId(number))
+        row.get_or_init(|| fields_of(&text));
+        numbers.insert(text.into(), id);
+        Ok(OwnContentType::Row(ContentTypeId(id)))
     }
 
     /// The fields of an answer with a value of this type, each with its line break; `None` when nothing was said.
     #[inline]
     #[must_use]
-    pub fn fields(&self, id: ContentTypeId) -> Option<&[u8]> {
-        if id == ContentTypeId::NONE {
-            return None;
+    pub fn fields(&self, content_type: ContentType<'_>) -> Option<Cow<'_, [u8]>> {
+        match content_type {
+            ContentType::NONE => None,
+            ContentType::Row(id) => {
+                let row = self.rows.get(usize::from(id.0))?.get();
+                row.map(|fields| Cow::Borrowed(&**fields))
+            }
+            ContentType::Text(text) => Some(Cow::Owned(fields_of(text).into())),
         }
-        self.rows.get(usize::from(id.0))?.get().map(|fields| &**fields)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_type_is_kept_once_with_its_encoding_and_their_number_is_bounded() {
-        let types = ContentTypes::default();
-        assert_eq!(types.id_of(None, None), Ok(ContentTypeId::NONE));
-        assert_eq!(types.fields(ContentTypeId::NONE), None);
-        let json = types.id_of(Some(b"application/json"), None).expect("there is room");
-        assert_eq!(types.id_of(Some(b" application/json"), None), Ok(json));
-        assert_eq!(types.fields(json), Some(&b"content-type: application/json\r\n"[..]));
-        let packed = types.id_of(None, Some(b"gzip")).expect("there is room");
-        assert_eq!(
-            types.fields(packed),
-            Some(&b"content-type: application/octet-stream\r\ncontent-encoding: gzip\r\n"[..])
-        );
-        assert_eq!(types.id_of(Some(&[b'x'; 256]), None), Err(ContentTypeError::TooLong));
-        let refused = (0..5000).find_map(|number| {
-            let id = types.id_of(Some(format!("x/{number}").as_bytes()), None);
-            id.err().map(|error| (number, error))
-        });
-        assert_eq!(refused, Some((CONTENT_TYPES_MAX - 3, ContentTypeError::TooMany)));
-        assert_eq!(types.id_of(Some(b"application/json"), None), Ok(json));
+/// The fields that a text stands for.
+fn fields_of(text: &[u8]) -> Box<[u8]> {
+    let mut parts = text.splitn(2, |&byte| byte == SEPARATOR);
+    let content_type = parts.next().unwrap_or_default();
+    let mut fields = [b"content-type: ", content_type, b"\r\n"].concat();
+    if let Some(encoding) = parts.next() {
+        fields.extend_from_slice(&[b"content-encoding: ", encoding, b"\r\n"].concat());
     }
+    fields.into()
 }

@@ -6,8 +6,8 @@
 mod clock;
 mod control;
 mod io;
-pub mod memory;
 mod locks;
+pub mod memory;
 mod node;
 mod process;
 pub mod settings;

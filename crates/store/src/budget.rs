@@ -12,8 +12,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use ringhold_types::limits::{VALUE_LEN_CEILING, VALUE_LEN_DEFAULT};
 use ringhold_types::slot::{SLOTS, Slot};
 
-use crate::large::charge_of;
 use crate::atomic::AtomicU64;
+use crate::large::charge_of;
 
 /// The least memory an engine works with, in bytes.
 pub const LIMIT_MIN: u64 = 8 * MIB;

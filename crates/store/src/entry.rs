@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::Slot;
 
@@ -101,10 +101,10 @@ impl<'a> EntryRef<'a> {
         self.item.client_flags()
     }
 
-    /// The row of its content type.
+    /// Its content type.
     #[inline]
     #[must_use]
-    pub fn content_type(&self) -> ContentTypeId {
+    pub fn content_type(&self) -> ContentType<'_> {
         self.item.content_type()
     }
 
@@ -147,8 +147,8 @@ pub struct Put<'v> {
     pub deadlines: Deadlines,
     /// The client's own number; 0 costs nothing.
     pub client_flags: u32,
-    /// The content type; [`ContentTypeId::NONE`] costs nothing.
-    pub content_type: ContentTypeId,
+    /// The content type; [`ContentType::NONE`] costs nothing.
+    pub content_type: ContentType<'v>,
 }
 
 /// What an `update` shall do.
@@ -258,7 +258,7 @@ pub enum Change<'a> {
         /// The client's own number.
         client_flags: u32,
         /// Its content type.
-        content_type: ContentTypeId,
+        content_type: ContentType<'a>,
     },
     /// The entry has these deadlines now.
     Touch {

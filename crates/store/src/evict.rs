@@ -14,7 +14,7 @@ use crate::hash::KeyHash;
 use crate::item::{self, Item};
 use crate::prefetch::prefetch;
 use crate::segment::{Queue, Seg, State};
-use crate::space::{Common, SEG_CHARGE, SEGS_MAX, Space};
+use crate::space::{Common, RESERVE, SEG_CHARGE, SEGS_MAX, Space};
 use crate::table::{Location, Word};
 
 /// Bytes of word and ghost that count as an entry's own.
@@ -77,7 +77,10 @@ impl Space {
         now: UnixTime,
         mode: Mode,
     ) -> bool {
-        if (mode == Mode::Judge || !self.evicts)
+        // What is only compacted needs the reserve for its copies.
+        let may_compact = mode == Mode::Judge || common.pool.len() >= RESERVE;
+        if may_compact
+            && (mode == Mode::Judge || !self.evicts)
             && let Some(id) = self.worst_segment(common, log, now)
         {
             return self.evacuate(common, log, now, id, Mode::Keep);
@@ -392,7 +395,8 @@ impl Space {
             return true;
         }
         let purse = if queue == Queue::Backup { Purse::Backup } else { Purse::Common };
-        let is_new = self.holes.is_empty();
+        // Like buffers, numbers are kept back for evacuations: the one that is emptied comes back last.
+        let is_new = self.holes.len() <= if keep > 0 { RESERVE } else { 0 };
         if keep > 0 && !self.is_within_quota(common, common.seg_bytes()) && queue != Queue::Backup {
             return false;
         }
@@ -407,7 +411,7 @@ impl Space {
         };
         self.seal(queue, class);
         common.born += 1;
-        self.add_segment(Seg::open(queue, class, common.born, now), buf);
+        self.add_segment(Seg::open(queue, class, common.born, now), buf, is_new);
         true
     }
 

@@ -3,11 +3,12 @@
 //! ```text
 //! flags u16 · klen u8 · vlen u16 (u32 if WIDE) · version u56
 //! [klen u16 if LONGKEY] [hard u40 if TTL] [soft u40 if SOFT] [client flags u32 if META] [type u16 if TYPE]
-//! key · value · zeros to a multiple of 4
+//! key · value · [length u8 · text if type is 0xFFFF] · zeros to a multiple of 4
 //! ```
 //!
 //! All numbers are little endian. A LARGE item has no key and, in place of a value, a `u32` handle to
-//! them; its `vlen` is the true length. Deadlines count milliseconds from 2025-01-01 UTC; all ones is
+//! them; its `vlen` is the true length. The text of a content type stands behind the value, so that who
+//! looks for a key or a value need not know of it. Deadlines count milliseconds from 2025-01-01 UTC; all ones is
 //! *never*, which a removed deadline leaves behind.
 
 #[cfg(any(test, fuzzing))]
@@ -15,7 +16,7 @@ pub mod check;
 #[cfg(test)]
 mod tests;
 
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, ContentTypeId, Deadlines, Version};
 use ringhold_types::time::UnixTime;
 
 use crate::large::Large;
@@ -140,7 +141,17 @@ impl<'a> Item<'a> {
     /// The bytes it takes in the log.
     #[inline]
     pub(crate) fn len(self) -> usize {
-        (self.header_len() + self.key_len() + self.payload_len()).next_multiple_of(ALIGN)
+        let len = self.header_len() + self.key_len() + self.payload_len();
+        let text_len = if self.flags & TYPE == 0 { 0 } else { self.text_len() };
+        (len + text_len).next_multiple_of(ALIGN)
+    }
+
+    /// The bytes of the text of its content type and of the text's length, given that it has a type.
+    fn text_len(self) -> usize {
+        match self.content_type() {
+            ContentType::Row(_) => 0,
+            ContentType::Text(text) => 1 + text.len(),
+        }
     }
 
     #[inline]
@@ -234,12 +245,18 @@ impl<'a> Item<'a> {
         ])
     }
 
-    pub(crate) fn content_type(self) -> ContentTypeId {
+    pub(crate) fn content_type(self) -> ContentType<'a> {
         if self.flags & TYPE == 0 {
-            return ContentTypeId::NONE;
+            return ContentType::NONE;
         }
-        let at = self.header_len() - 2;
-        ContentTypeId(u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]))
+        let header_len = self.header_len();
+        let row = [self.bytes[header_len - 2], self.bytes[header_len - 1]];
+        let id = ContentTypeId(u16::from_le_bytes(row));
+        if id != ContentTypeId::INLINE {
+            return ContentType::Row(id);
+        }
+        let at = header_len + self.key_len() + self.payload_len();
+        ContentType::Text(&self.bytes[at + 1..at + 1 + usize::from(self.bytes[at])])
     }
 
     pub(crate) fn kind(self) -> u8 {
@@ -292,11 +309,19 @@ pub(crate) struct Draft<'a> {
     pub(crate) kind: u8,
     pub(crate) deadlines: Deadlines,
     pub(crate) client_flags: u32,
-    pub(crate) content_type: ContentTypeId,
+    pub(crate) content_type: ContentType<'a>,
     pub(crate) credit: u8,
 }
 
 impl Draft<'_> {
+    /// The text that stands behind the value, if any.
+    fn text(&self) -> Option<&[u8]> {
+        match self.content_type {
+            ContentType::Row(_) => None,
+            ContentType::Text(text) => Some(text),
+        }
+    }
+
     #[inline]
     fn flags(&self) -> u16 {
         let set = |on: bool, flag: u16| if on { flag } else { 0 };
@@ -308,7 +333,7 @@ impl Draft<'_> {
             | set(self.deadlines.hard.is_some(), TTL)
             | set(self.deadlines.soft.is_some(), SOFT)
             | set(self.client_flags != 0, META)
-            | set(self.content_type != ContentTypeId::NONE, TYPE)
+            | set(self.content_type != ContentType::NONE, TYPE)
             | set(large, LARGE)
             | set(key_len > SHORT_KEY_MAX, LONGKEY)
             | (u16::from(self.kind & 15) << KIND_SHIFT)
@@ -323,7 +348,8 @@ impl Draft<'_> {
             Payload::Inline { key, value } => key.len() + value.len(),
             Payload::Handle { .. } => 4,
         };
-        (header + payload).next_multiple_of(ALIGN)
+        let text = self.text().map_or(0, |text| 1 + text.len());
+        (header + payload + text).next_multiple_of(ALIGN)
     }
 
     /// Whether it can take the place of `item`.
@@ -338,12 +364,16 @@ impl Draft<'_> {
             Payload::Inline { key, value } => {
                 let at = self.encode_header(version, key.len(), value.len(), out);
                 let mid = at + key.len();
+                let end = mid + value.len();
                 out[at..mid].copy_from_slice(key);
-                write_padded(out, mid, value);
+                out[mid..end].copy_from_slice(value);
+                self.encode_end(end, out);
             }
             Payload::Handle { handle, value_len } => {
                 let at = self.encode_header(version, 0, value_len, out);
-                write_padded(out, at, &handle.to_le_bytes());
+                let end = at + 4;
+                out[at..end].copy_from_slice(&handle.to_le_bytes());
+                self.encode_end(end, out);
             }
         }
     }
@@ -355,7 +385,23 @@ impl Draft<'_> {
             unreachable!("a large value has no room in the log")
         };
         let at = self.encode_header(version, key.len(), value.len(), out);
-        write_padded(out, at + key.len(), value);
+        let end = at + key.len() + value.len();
+        out[at + key.len()..end].copy_from_slice(value);
+        self.encode_end(end, out);
+    }
+
+    /// Writes what stands behind the payload that ends at `at`.
+    #[inline]
+    fn encode_end(&self, mut at: usize, out: &mut [u8]) {
+        if let Some(text) = self.text() {
+            let end = at + 1 + text.len();
+            out[at] = u8::try_from(text.len()).expect("a content type has at most 255 bytes");
+            out[at + 1..end].copy_from_slice(text);
+            at = end;
+        }
+        for byte in &mut out[at..at.next_multiple_of(ALIGN)] {
+            *byte = 0;
+        }
     }
 
     /// Writes what stands before the key; how many bytes that are.
@@ -416,19 +462,13 @@ impl Draft<'_> {
             put(&self.client_flags.to_le_bytes());
         }
         if flags & TYPE != 0 {
-            put(&self.content_type.0.to_le_bytes());
+            let id = match self.content_type {
+                ContentType::Row(id) => id,
+                ContentType::Text(_) => ContentTypeId::INLINE,
+            };
+            put(&id.0.to_le_bytes());
         }
         at
-    }
-}
-
-/// Writes the last part of an item, and zeros up to its end.
-#[inline]
-fn write_padded(out: &mut [u8], at: usize, bytes: &[u8]) {
-    let end = at + bytes.len();
-    out[at..end].copy_from_slice(bytes);
-    for byte in &mut out[end..end.next_multiple_of(ALIGN)] {
-        *byte = 0;
     }
 }
 

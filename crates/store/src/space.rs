@@ -28,6 +28,8 @@ pub(crate) const RESERVE: usize = 2;
 pub(crate) const SEGS_MAX: usize = 1 << 20;
 /// Bytes charged for the bookkeeping of a segment: twice what it takes, as its list doubles.
 pub(crate) const SEG_CHARGE: u64 = 2 * (size_of::<Seg>() + size_of::<Box<[u8]>>()) as u64;
+/// Bytes charged for the numbers that only an evacuation may take.
+const RESERVED_NUMBERS: u64 = RESERVE as u64 * SEG_CHARGE;
 
 /// The most words that a call moves to smaller tables (G5 of the design).
 const WORDS_MOVED_MAX: u64 = 32 * 1024;
@@ -194,7 +196,7 @@ impl Space {
     /// The same, for this many slots.
     pub(crate) fn fixed_charge_of(slots: usize) -> u64 {
         let directory = slots * size_of::<Table>();
-        u64::try_from(directory + size_of::<Self>()).unwrap_or(u64::MAX)
+        u64::try_from(directory + size_of::<Self>()).unwrap_or(u64::MAX) + RESERVED_NUMBERS
     }
 
     /// An empty space, whose fixed charge was taken.
@@ -204,9 +206,9 @@ impl Space {
         Self {
             ns,
             tables: tables.into_boxed_slice(),
-            bufs: alloc::vec![Box::default()],
-            segs: alloc::vec![Seg::HOLE],
-            holes: Vec::new(),
+            bufs: (0..=RESERVE).map(|_| Box::default()).collect(),
+            segs: alloc::vec![Seg::HOLE; 1 + RESERVE],
+            holes: (1..=RESERVE).filter_map(|id| u32::try_from(id).ok()).collect(),
             queues: Default::default(),
             open: [[0; CLASSES]; 3],
             ghosts: Ghosts::default(),
@@ -271,18 +273,20 @@ impl Space {
         self.seg_count.iter().sum()
     }
 
-    /// Starts a segment with this buffer. The bookkeeping of a new number was charged.
-    pub(crate) fn add_segment(&mut self, seg: Seg, buf: Box<[u8]>) -> u32 {
+    /// Starts a segment with this buffer, under a new number, whose bookkeeping was charged, or one that is free.
+    pub(crate) fn add_segment(&mut self, seg: Seg, buf: Box<[u8]>, is_new: bool) -> u32 {
         let (queue, class) = (seg.queue.idx(), usize::from(seg.class));
         self.held += u64::try_from(buf.len()).unwrap_or(u64::MAX);
         self.seg_count[queue] += 1;
         self.ttl_segs += u64::from(seg.class != 0);
-        let id = self.holes.pop().unwrap_or_else(|| {
+        let id = if is_new {
             self.segs.push(Seg::HOLE);
             self.bufs.push(Box::default());
             self.held += SEG_CHARGE;
             u32::try_from(self.segs.len() - 1).expect("segment numbers fit 20 bits")
-        });
+        } else {
+            self.holes.pop().expect("the caller saw a free number")
+        };
         self.segs[id as usize] = seg;
         self.bufs[id as usize] = buf;
         self.open[queue][class] = id;
@@ -414,7 +418,7 @@ impl Space {
         assert!(sealed == self.queues.iter().map(|queue| queue.len()).sum(), "sealed are queued");
         let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
         held += self.bufs.iter().map(|buf| count(buf.len())).sum::<u64>();
-        held += count(self.segs.len() - 1) * SEG_CHARGE;
+        held += count(self.segs.len() - 1 - RESERVE) * SEG_CHARGE;
         held += self.tables.iter().map(Table::charge).sum::<u64>();
         held += self.detached.iter().map(|detached| detached.table.charge()).sum::<u64>();
         held += count(self.ghosts.block_count()) * Ghosts::BLOCK_CHARGE;

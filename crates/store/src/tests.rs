@@ -13,7 +13,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, ContentTypeId, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;
@@ -97,7 +97,7 @@ impl Bench {
         let done =
             self.shard.update(NS, key.as_bytes(), at, self.now, &mut self.twin, |_| decision);
         let evacuations = self.shard.work().evacuations - before.evacuations;
-        assert!(evacuations <= 3 * EVACUATIONS_MAX + 20, "work is bounded");
+        assert!(evacuations <= 3 * EVACUATIONS_MAX + 20, "large values take their room as well");
         assert!(self.budget.used() <= self.budget.limit(), "the limit holds");
         done
     }
@@ -114,7 +114,7 @@ impl Bench {
             kind: 0,
             deadlines,
             client_flags: 0,
-            content_type: ContentTypeId::NONE,
+            content_type: ContentType::NONE,
         };
         self.update(key, Decision::Put(put))
     }
@@ -275,7 +275,7 @@ fn large_value_is_received_in_parts_and_charged_until_its_last_reader_lets_go() 
         kind: 0,
         deadlines: Deadlines::NEVER,
         client_flags: 9,
-        content_type: ContentTypeId(3),
+        content_type: ContentType::Row(ContentTypeId(3)),
     };
     let done = bench.update("large", Decision::Put(put)).expect("there is room");
     assert!(matches!(done, Outcome::Put { created: true, .. }));
@@ -285,7 +285,10 @@ fn large_value_is_received_in_parts_and_charged_until_its_last_reader_lets_go() 
     let Lookup::Hit(entry) = bench.shard.peek(NS, b"large", at, bench.now) else {
         panic!("the entry is there")
     };
-    assert_eq!((entry.client_flags(), entry.content_type()), (9, ContentTypeId(3)));
+    assert_eq!(
+        (entry.client_flags(), entry.content_type()),
+        (9, ContentType::Row(ContentTypeId(3)))
+    );
     let ValueRef::Large(large) = entry.value() else { panic!("the value is in pages") };
     let reader = alloc::sync::Arc::clone(large);
     let with_reader = bench.budget.used();
@@ -294,6 +297,41 @@ fn large_value_is_received_in_parts_and_charged_until_its_last_reader_lets_go() 
     assert!(with_reader - bench.budget.used() < 200_000, "a reader keeps the charge");
     drop(reader);
     assert!(with_reader - bench.budget.used() >= 200_000, "the last reader gives it back");
+}
+
+#[test]
+fn the_text_of_a_content_type_stays_with_its_entry_wherever_that_goes() {
+    let mut bench = Bench::new();
+    let small = |n: u64| usize::try_from(n).expect("small");
+    let text = |n: u64| format!("application/x.{n}{}", "t".repeat(small(n % 230)));
+    let deadlines = Deadlines { hard: Some(UnixTime(bench.now.0 + 1_000_000)), soft: None };
+    for n in 0..20_000 {
+        let (value, text) = (vec![1; if n % 50 == 0 { 70_000 } else { small(n % 700) }], text(n));
+        let put = Put {
+            value: Value::Bytes(&value),
+            kind: 0,
+            deadlines: Deadlines::NEVER,
+            client_flags: 0,
+            content_type: ContentType::Text(text.as_bytes()),
+        };
+        bench.update(&key(n), Decision::Put(put)).expect("others are evicted");
+        // Some are written anew, for there was no room for a deadline.
+        if n % 3 == 0 {
+            bench.update(&key(n), Decision::Touch(deadlines)).expect("there is room");
+        }
+    }
+    bench.shard.check_invariants();
+    let mut found = 0;
+    for n in 0..20_000 {
+        let name = key(n);
+        bench.check(&name);
+        let at = bench.seed.key(name.as_bytes());
+        if let Lookup::Hit(entry) = bench.shard.peek(NS, name.as_bytes(), at, bench.now) {
+            assert_eq!(entry.content_type(), ContentType::Text(text(n).as_bytes()), "{name}");
+            found += 1;
+        }
+    }
+    assert!(found > 5000 && found < 20_000, "{found} stayed, so segments were evacuated");
 }
 
 #[test]
@@ -419,7 +457,7 @@ impl Many {
                 kind: 0,
                 deadlines: Deadlines::NEVER,
                 client_flags: 0,
-                content_type: ContentTypeId::NONE,
+                content_type: ContentType::NONE,
             };
             shard.update(NS, key.as_bytes(), at, START, log, |_| Decision::Put(put))
         })
@@ -462,7 +500,7 @@ fn namespaces_are_bounded() {
                 kind: 0,
                 deadlines: Deadlines::NEVER,
                 client_flags: 0,
-                content_type: ContentTypeId::NONE,
+                content_type: ContentType::NONE,
             };
             shard.update(NamespaceId(ns), b"key", at, START, log, |_| Decision::Put(put))
         })
@@ -648,7 +686,7 @@ fn directories_leave_room_for_entries() {
             kind: 0,
             deadlines: Deadlines::NEVER,
             client_flags: 0,
-            content_type: ContentTypeId::NONE,
+            content_type: ContentType::NONE,
         };
         let twin = &mut Twin::default();
         match bench.shard.update(ns, b"k", at, bench.now, twin, |_| Decision::Put(put)) {

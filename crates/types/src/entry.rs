@@ -43,8 +43,24 @@ pub struct ContentTypeId(pub u16);
 impl ContentTypeId {
     /// No content type was given.
     pub const NONE: Self = Self(0);
-    /// The table was full: the string stands in front of the value (a `u8` length, then its bytes).
+    /// The table was full: the text is kept with the entry. No table has this row.
     pub const INLINE: Self = Self(0xFFFF);
+}
+
+/// The content type of an entry, as the store keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentType<'a> {
+    /// A row of the caller's table, never [`ContentTypeId::INLINE`].
+    Row(ContentTypeId),
+    /// The text itself: at most [`ContentType::TEXT_LEN_MAX`] bytes.
+    Text(&'a [u8]),
+}
+
+impl ContentType<'_> {
+    /// None was given; costs nothing.
+    pub const NONE: Self = Self::Row(ContentTypeId::NONE);
+    /// The longest text, in bytes.
+    pub const TEXT_LEN_MAX: usize = 255;
 }
 
 /// When an entry turns stale and when it dies.

@@ -1,12 +1,12 @@
 //! The string commands that count.
 
 use ringhold_store::entry::{Decision, EntryRef, Value, ValueRef};
-use ringhold_types::entry::ContentTypeId;
 
 use super::options::Lifetime;
 use super::strings::put_as;
 use super::{Call, Done, Failure};
 use crate::cells::{Cells, with_room};
+use crate::content_types::OwnContentType;
 use crate::number;
 
 const NOT_FLOAT: Failure = Failure::text("ERR value is not a valid float");
@@ -94,16 +94,19 @@ fn rewrite<C: Cells, N: Number>(
     let default = call.node.default_deadline(key.namespace, now);
     let mut buffer = itoa::Buffer::new();
     let mut number = Err(Failure::NOT_INTEGER);
+    let mut content_type = OwnContentType::NONE;
     call.access.write(key.at.slot, |cell, cells| {
         with_room(cells, cell, now, |cell| {
             cell.update(key, now, |old| {
                 number = next(old.as_ref().map(EntryRef::value));
-                let content_type = old.as_ref().map_or(ContentTypeId::NONE, EntryRef::content_type);
+                if let Some(old) = &old {
+                    content_type = OwnContentType::of(old.content_type());
+                }
                 match &number {
                     Ok(number) => put_as(
                         Value::Bytes(number.text(&mut buffer).as_bytes()),
                         Lifetime::Keep.deadlines(old.as_ref(), default),
-                        content_type,
+                        content_type.borrow(),
                     ),
                     Err(_) => Decision::Keep,
                 }

@@ -6,7 +6,7 @@ mod verbs;
 
 use ringhold_store::entry::{Decision, KIND_BYTES, Lookup, Outcome, Put, Value};
 use ringhold_store::hash::KeyHash;
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Decoder, Method, Plain, Refusal, Request};
@@ -17,7 +17,7 @@ use answer::Answer;
 
 use crate::args::LargeArg;
 use crate::cells::{Access, Cells, with_room};
-use crate::content_types::ContentTypeError;
+use crate::content_types::OwnContentType;
 use crate::output::Output;
 use crate::session::Fate;
 use crate::shard_cell::Key;
@@ -301,24 +301,17 @@ fn deadlines_of(request: &Request<'_>, key: Key<'_>, now: Now, node: &NodeState)
     }
 }
 
-/// The number of the content type of a body; `Err` when there is none and that was answered.
-fn content_type_of(request: &Request<'_>, answer: &mut Answer<'_>) -> Result<ContentTypeId, ()> {
-    let types = &answer.node.content_types;
-    let (status, code, detail) = match types.id_of(request.content_type, request.content_encoding) {
-        Ok(id) => return Ok(id),
-        Err(ContentTypeError::TooLong) => (
+/// The content type of a body; `None` when it is too long and that was answered.
+fn content_type_of(request: &Request<'_>, answer: &mut Answer<'_>) -> Option<OwnContentType> {
+    let kept = answer.node.content_types.keep(request.content_type, request.content_encoding).ok();
+    if kept.is_none() {
+        answer.simple_problem(
             400,
             "content-type-too-long",
-            "Content-Type and Content-Encoding have at most 255 bytes together",
-        ),
-        Err(ContentTypeError::TooMany) => (
-            415,
-            "too-many-content-types",
-            "this node keeps at most 4096 different content types: use one of those",
-        ),
-    };
-    answer.simple_problem(status, code, detail);
-    Err(())
+            "Content-Type has at most 255 bytes, with Content-Encoding 254 together",
+        );
+    }
+    kept
 }
 
 fn put<C: Cells>(
@@ -332,7 +325,7 @@ fn put<C: Cells>(
     if let Some(error) = large.as_ref().and_then(|large| large.refusal) {
         return answer.failed(error);
     }
-    let Ok(content_type) = content_type_of(request, answer) else { return };
+    let Some(content_type) = content_type_of(request, answer) else { return };
     let mut deadlines = deadlines_of(request, key, now, answer.node);
     let mut before = None;
     let mut is_lost = false;
@@ -361,7 +354,7 @@ fn put<C: Cells>(
                     kind: KIND_BYTES,
                     deadlines,
                     client_flags: 0,
-                    content_type,
+                    content_type: content_type.borrow(),
                 })
             })
         })

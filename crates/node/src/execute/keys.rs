@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use ringhold_store::entry::{Decision, Lookup, Outcome, Put, UpdateError, Value, ValueRef};
 use ringhold_store::large::{Large, LargeWriter};
-use ringhold_types::entry::{ContentTypeId, Deadlines};
+use ringhold_types::entry::Deadlines;
 use ringhold_types::time::Now;
 use ringhold_wire::resp::table::CommandId;
 
 use super::{Call, Done, Failure};
 use crate::cells::{Cells, with_room};
+use crate::content_types::OwnContentType;
 use crate::shard_cell::{Key, ShardCell};
 use crate::stats::Counter;
 
@@ -94,7 +95,7 @@ struct Content {
     kind: u8,
     deadlines: Deadlines,
     client_flags: u32,
-    content_type: ContentTypeId,
+    content_type: OwnContentType,
 }
 
 enum Held {
@@ -114,7 +115,7 @@ fn move_entry<C: Cells>(call: &mut Call<'_, '_, C>, may_replace: bool) -> Result
             kind: entry.kind(),
             deadlines: entry.deadlines(),
             client_flags: entry.client_flags(),
-            content_type: entry.content_type(),
+            content_type: OwnContentType::of(entry.content_type()),
         }),
         Lookup::Miss | Lookup::Expired => None,
     });
@@ -155,7 +156,7 @@ fn write_content(
             kind: content.kind,
             deadlines: content.deadlines,
             client_flags: content.client_flags,
-            content_type: content.content_type,
+            content_type: content.content_type.borrow(),
         })
     })
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use ringhold_store::entry::{Lookup, Outcome, UpdateError, Value, ValueRef};
 use ringhold_store::large::{Large, LargeWriter};
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, Deadlines, Version};
 use ringhold_types::time::{Now, UnixTime};
 
 use super::options::Lifetime;
 use super::strings::put_as;
 use super::{Call, Done, Failure};
 use crate::cells::{Access, Cells, with_room};
+use crate::content_types::OwnContentType;
 use crate::number;
 use crate::shard_cell::{Key, ShardCell};
 use crate::stats::Counter;
@@ -196,11 +197,11 @@ pub(super) fn rewrite<'p, C: Cells>(
     access.write(key.at.slot, |cell, cells| {
         with_room(cells, cell, now, |cell| {
             let mut version = None;
-            let mut content_type = ContentTypeId::NONE;
+            let mut content_type = OwnContentType::NONE;
             let (old, deadlines) = match cell.peek(key, now) {
                 Lookup::Hit(entry) => {
                     version = Some(entry.version());
-                    content_type = entry.content_type();
+                    content_type = OwnContentType::of(entry.content_type());
                     let value = match entry.value() {
                         ValueRef::Bytes(bytes) => Old::Bytes(bytes.to_vec()),
                         ValueRef::Large(large) => Old::Large(Arc::clone(large)),
@@ -213,7 +214,7 @@ pub(super) fn rewrite<'p, C: Cells>(
             };
             let Some(parts) = parts(old.len(), version) else { return Ok(Outcome::Kept) };
             let len = parts.iter().map(Part::len).sum();
-            write_parts(cell, key, now, (&old, &parts, len), (deadlines, content_type))
+            write_parts(cell, key, now, (&old, &parts, len), (deadlines, content_type.borrow()))
         })
     })
 }
@@ -223,7 +224,7 @@ fn write_parts(
     key: Key<'_>,
     now: Now,
     (old, parts, len): (&Old, &[Part<'_>], usize),
-    (deadlines, content_type): (Deadlines, ContentTypeId),
+    (deadlines, content_type): (Deadlines, ContentType<'_>),
 ) -> Result<Outcome, UpdateError> {
     if len <= BUFFERED_LEN_MAX {
         let mut bytes = Vec::with_capacity(len);

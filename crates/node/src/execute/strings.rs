@@ -6,7 +6,7 @@ use ringhold_store::entry::{
 };
 use ringhold_store::large::LargeWriter;
 use ringhold_store::shard::Probe;
-use ringhold_types::entry::{ContentTypeId, Deadlines};
+use ringhold_types::entry::{ContentType, Deadlines};
 use ringhold_types::time::Now;
 use ringhold_wire::resp::Protocol;
 use ringhold_wire::resp::encode::Encoder;
@@ -307,15 +307,15 @@ fn equals(value: ValueRef<'_>, bytes: &[u8]) -> bool {
 
 /// Plain bytes as the content of an entry.
 pub(super) fn put(value: Value<'_>, deadlines: Deadlines) -> Decision<'_> {
-    put_as(value, deadlines, ContentTypeId::NONE)
+    put_as(value, deadlines, ContentType::NONE)
 }
 
 /// The same, of a content type: that of what is changed in place.
-pub(super) fn put_as(
-    value: Value<'_>,
+pub(super) fn put_as<'v>(
+    value: Value<'v>,
     deadlines: Deadlines,
-    content_type: ContentTypeId,
-) -> Decision<'_> {
+    content_type: ContentType<'v>,
+) -> Decision<'v> {
     Decision::Put(Put { value, kind: KIND_BYTES, deadlines, client_flags: 0, content_type })
 }
 

@@ -14,7 +14,7 @@ use ringhold_node::shard_cell::{Key, ShardCell};
 use ringhold_store::budget::{Budget, Geometry};
 use ringhold_store::entry::{Decision, EntryRef, Lookup, Put, UpdateError, Value, ValueRef};
 use ringhold_store::hash::HashSeed;
-use ringhold_types::entry::{ContentTypeId, Deadlines};
+use ringhold_types::entry::{ContentType, Deadlines};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::prng::Prng;
 use ringhold_types::time::{Duration, Instant, Now};
@@ -107,7 +107,7 @@ impl World {
                         kind: 0,
                         deadlines: Deadlines::NEVER,
                         client_flags: 0,
-                        content_type: ContentTypeId::NONE,
+                        content_type: ContentType::NONE,
                     })
                 })
             })

@@ -389,6 +389,34 @@ fn a_value_keeps_its_content_type_and_encoding() {
 }
 
 #[test]
+fn no_content_type_is_one_too_many() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let count = 4200;
+    for n in 0..count {
+        let types = format!("Content-Type: text/x-{n}\r\nContent-Encoding: e{}\r\n", n % 2);
+        assert_eq!(send(&mut client, &format!("PUT /v1/keys/t{n}"), &types, "1").0, 201);
+    }
+    // It stays with what is changed, copied and renamed, over either protocol.
+    let last = format!("t{}", count - 1);
+    assert_eq!(send(&mut client, &format!("POST /v1/keys/{last}:incr"), "", "").0, 200);
+    assert_eq!(send(&mut client, &format!("POST /v1/keys/{last}:append"), "", "2").0, 204);
+    assert_eq!(send(&mut client, &format!("POST /v1/keys/{last}:touch?ttl=1h"), "", "").0, 204);
+    let mut resp = Client::connect(&node.resp()[0]);
+    resp.check(&format!("INCR {last}\r\n"), ":23\r\n");
+    resp.check(&format!("RENAME {last} moved\r\n"), "+OK\r\n");
+    for (n, key) in
+        (0..count - 1).map(|n| (n, format!("t{n}"))).chain([(count - 1, "moved".into())])
+    {
+        let (status, head, body) = send(&mut client, &format!("GET /v1/keys/{key}"), "", "");
+        let types = format!("content-type: text/x-{n}\r\ncontent-encoding: e{}\r\n", n % 2);
+        assert!(status == 200 && head.contains(&types), "{key}: {head}");
+        assert_eq!(body, if key == "moved" { "23" } else { "1" });
+    }
+    node.stop();
+}
+
+#[test]
 fn every_route_that_is_described_is_served() {
     let node = start();
     let mut client = Client::connect(&node.http()[0]);

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, ContentTypeId, Deadlines, Version};
 use ringhold_types::time::UnixTime;
 
 use super::{ALIGN, Draft, EPOCH_MS, Item, NEVER, Payload, set_credit, set_deadlines};
@@ -67,7 +67,12 @@ pub fn check(wishes: &[u8]) -> u16 {
     let deadlines = wishes.deadlines();
     let client_flags = if wishes.byte() % 2 == 0 { 0 } else { wishes.number(4) };
     let client_flags = u32::try_from(client_flags).unwrap_or(0);
-    let content_type = ContentTypeId(if wishes.byte() % 2 == 0 { 0 } else { u16::MAX });
+    let text = [b't'; ContentType::TEXT_LEN_MAX];
+    let content_type = match wishes.byte() % 4 {
+        0 | 1 => ContentType::NONE,
+        2 => ContentType::Row(ContentTypeId(0xFFFE)),
+        _ => ContentType::Text(&text[..usize::from(wishes.byte())]),
+    };
     let version = Version(wishes.number(7));
     let handle = u32::try_from(wishes.number(4)).unwrap_or(0);
     let (key_len, value_len) = (wishes.len(255, 65_535), wishes.len(65_536, 70_000));

@@ -1,5 +1,7 @@
 //! Facts about the codec of items.
 
+mod shapes;
+
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 

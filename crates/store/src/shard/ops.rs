@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::limits::KEY_LEN_MAX;
 use ringhold_types::time::UnixTime;
@@ -303,7 +303,7 @@ impl Shard {
             kind: KIND_BYTES,
             deadlines: Deadlines::NEVER,
             client_flags: 0,
-            content_type: ContentTypeId::NONE,
+            content_type: ContentType::NONE,
             credit: 0,
         };
         self.overwrite(target, (probe.space_idx, idx, word), draft, value, log)
@@ -468,7 +468,7 @@ fn class_in(common: &Common, now: UnixTime, deadlines: Deadlines) -> u8 {
     if deadlines.hard.is_none() { 0 } else { class_of(deadlines.hard, now, common.is_coarse) }
 }
 
-fn change_of<'a>(key: &'a [u8], value: ChangeValue<'a>, draft: &Draft<'_>) -> Change<'a> {
+fn change_of<'a>(key: &'a [u8], value: ChangeValue<'a>, draft: &Draft<'a>) -> Change<'a> {
     Change::Put {
         key,
         value,

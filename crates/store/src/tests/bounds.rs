@@ -28,8 +28,8 @@ pub(super) fn check(geometry: &Geometry, call: Call, (spaces, is_kept): (usize, 
         Call::Update => tried * EVACUATIONS_MAX,
         // Room for the pages, and then for the entry.
         Call::Large { charge } => tried * (2 * EVACUATIONS_MAX + 2 * charge / seg_bytes),
-        // In each space what expired, and what is over its quota; then what is over the limit.
-        Call::Tick => spaces * 2 * EVACUATIONS_MAX + tried * EVACUATIONS_MAX,
+        // What expired or is dead in all spaces, what is over a quota, and what is over the limit.
+        Call::Tick => 2 * EVACUATIONS_MAX + tried * EVACUATIONS_MAX,
         Call::Evict => tried,
         // Room for the tables, then what is over the quota.
         Call::Configure => tried * EVACUATIONS_MAX + EVACUATIONS_MAX,

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use ringhold_types::entry::{ContentTypeId, Deadlines};
+use ringhold_types::entry::{ContentType, Deadlines};
 use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;
 use ringhold_types::time::UnixTime;
@@ -91,7 +91,7 @@ impl Engine {
                 kind: 0,
                 deadlines: Deadlines { hard, soft: None },
                 client_flags: 0,
-                content_type: ContentTypeId::NONE,
+                content_type: ContentType::NONE,
             };
             shard.update(NS, &key, at, now, log, |_| Decision::Put(put))
         });

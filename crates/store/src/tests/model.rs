@@ -164,7 +164,7 @@ impl Run {
             deadlines: self.deadlines(),
             client_flags: u32::try_from(rarely(&mut self.prng, 1 << 32)).expect("four bytes"),
             content_type: ContentTypeId(
-                u16::try_from(rarely(&mut self.prng, 1 << 16)).expect("two"),
+                u16::try_from(rarely(&mut self.prng, u64::from(u16::MAX))).expect("two"),
             ),
             version: Version(0),
         }

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use ringhold_types::entry::ContentType;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::Slot;
 
@@ -467,6 +468,6 @@ pub(super) fn put_of<'v>(content: &Content, value: &'v [u8]) -> Put<'v> {
         kind: content.kind,
         deadlines: content.deadlines,
         client_flags: content.client_flags,
-        content_type: content.content_type,
+        content_type: ContentType::Row(content.content_type),
     }
 }

@@ -221,7 +221,7 @@ macro_rules! key_routes {
                 ],
                 takes: Body::Value,
                 answers: &[(201, "created", Body::None), (204, "replaced", Body::None)],
-                problems: &[404, 412, 413, 415, 503, 507],
+                problems: &[404, 412, 413, 503, 507],
             },
             Route {
                 path: $path,

@@ -153,7 +153,7 @@ impl Answer<'_> {
         freshness.fields(&mut head);
         match node.content_types.fields(entry.content_type()) {
             None => head.fields(PLAIN_VALUE_FIELDS),
-            Some(fields) => head.fields(fields).fields(VALUE_FIELDS),
+            Some(fields) => head.fields(&fields).fields(VALUE_FIELDS),
         };
         head.end();
         if is_head {

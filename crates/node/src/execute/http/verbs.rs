@@ -1,7 +1,7 @@
 //! What `POST` does to a key: counters, times to live, appending.
 
 use ringhold_store::entry::{Decision, EntryRef, Outcome, UpdateError, Value, ValueRef};
-use ringhold_types::entry::{ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{Deadlines, Version};
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Method, Request};
 
@@ -10,6 +10,7 @@ use super::super::strings::put_as;
 use super::answer::{Answer, wide};
 use super::holds;
 use crate::cells::{Access, Cells, with_room};
+use crate::content_types::OwnContentType;
 use crate::number;
 use crate::shard_cell::Key;
 
@@ -35,6 +36,7 @@ pub(super) fn incr<C: Cells>(
     };
     let mut text = itoa::Buffer::new();
     let mut sum = Err(Unfit::NotInteger);
+    let mut content_type = OwnContentType::NONE;
     let outcome = access.write(key.at.slot, |cell, cells| {
         with_room(cells, cell, now, |cell| {
             cell.update(key, now, |old| {
@@ -42,8 +44,10 @@ pub(super) fn incr<C: Cells>(
                 let Ok(sum) = sum else { return Decision::Keep };
                 let fresh = Deadlines { hard: fresh, soft: None };
                 let deadlines = old.as_ref().map_or(fresh, EntryRef::deadlines);
-                let content_type = old.as_ref().map_or(ContentTypeId::NONE, EntryRef::content_type);
-                put_as(Value::Bytes(text.format(sum).as_bytes()), deadlines, content_type)
+                if let Some(old) = &old {
+                    content_type = OwnContentType::of(old.content_type());
+                }
+                put_as(Value::Bytes(text.format(sum).as_bytes()), deadlines, content_type.borrow())
             })
         })
     });
