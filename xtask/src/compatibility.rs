@@ -26,8 +26,12 @@ What differs from Redis on purpose:
 - Evicted and expired keys count as changed for `WATCH`; at most 16,384 keys are watched per connection.
 - `CLIENT PAUSE` lets `CLIENT`, `QUIT` and `RESET` through, and does not touch HTTP clients.
 - `CLIENT UNBLOCK` never finds anybody: no command blocks. `WAIT` answers 0 on a node alone.
-- `INFO commandstats` counts calls and does not time them; `expires` and `avg_ttl` of `INFO keyspace` are 0.
-- `CONFIG SET` takes `maxclients`, `maxmemory` and `timeout`; other settings are read-only.
+- `INFO commandstats` counts calls, refused and failed ones, and does not time them: `usec` is 0. `expires` and `avg_ttl` of
+  `INFO keyspace` are 0.
+- `CONFIG SET` takes `maxclients`, `maxmemory`, `maxmemory-policy` and `timeout`; other settings are read-only. The policies are
+  `allkeys-lfu` and `noeviction`, for the sixteen databases together; other namespaces have their own.
+- `OBJECT FREQ` is 0 to 3. `OBJECT IDLETIME` fails, as in Redis when uses are counted; `OBJECT ENCODING` says what Redis would do
+  with a value that was set whole.
 - A transaction and a reply that is put together in memory have at most 64 MiB.
 ";
 

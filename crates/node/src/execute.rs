@@ -15,6 +15,7 @@ mod info;
 mod keys;
 pub mod keyspace;
 mod lifetime;
+mod object;
 mod options;
 mod ranges;
 mod server;
@@ -115,6 +116,9 @@ fn checked<C: Cells>(id: Option<CommandId>, call: &mut Call<'_, '_, C>) -> Resul
             if let Some(queue) = &mut call.session.queue {
                 queue.is_broken = true;
             }
+            if let Some(id) = id {
+                call.counts.rejected(id);
+            }
             return Err(failure);
         }
     };
@@ -133,7 +137,7 @@ fn checked<C: Cells>(id: Option<CommandId>, call: &mut Call<'_, '_, C>) -> Resul
         transactions::queue(id, call)?;
         return Ok(Fate::Open);
     }
-    run(id, call)?;
+    run(id, call).inspect_err(|_| call.counts.failed(id))?;
     Ok(if id == CommandId::Quit { Fate::Close } else { Fate::Open })
 }
 
@@ -187,6 +191,8 @@ fn run<C: Cells>(id: CommandId, call: &mut Call<'_, '_, C>) -> Done {
         CommandId::Type => keys::kind(call),
         CommandId::Rename => keys::rename(call),
         CommandId::RenameNx => keys::renamenx(call),
+        CommandId::Copy => keys::copy(call),
+        CommandId::Object => object::object(call),
         CommandId::Expire => lifetime::expire(call),
         CommandId::PExpire => lifetime::pexpire(call),
         CommandId::ExpireAt => lifetime::expireat(call),
@@ -221,6 +227,7 @@ fn run<C: Cells>(id: CommandId, call: &mut Call<'_, '_, C>) -> Done {
         CommandId::Wait => server::wait(call),
         CommandId::Command => command::command(call),
         CommandId::Config => config::config(call),
+        CommandId::Memory => object::memory(call),
     }
 }
 

@@ -37,18 +37,29 @@ pub enum Counter {
 /// The number of counters.
 const COUNTERS: usize = Counter::BytesOut as usize + 1;
 /// The number of commands.
-const CALLS: usize = CommandId::Config as usize + 1;
+const CALLS: usize = COMMANDS.len();
 
 /// Counts of one worker's present turn.
 #[derive(Clone, Debug)]
 pub struct Counts {
     counters: [u64; COUNTERS],
     calls: [u64; CALLS],
+    /// Calls that were refused before they were executed, and that failed; a turn with neither does not look here.
+    refusals: Refusals<u64>,
+    has_refusals: bool,
+}
+
+/// By command: calls that were refused before they were executed, and calls that failed.
+#[derive(Clone, Debug)]
+struct Refusals<N> {
+    rejected: [N; CALLS],
+    failed: [N; CALLS],
 }
 
 impl Default for Counts {
     fn default() -> Self {
-        Self { counters: [0; COUNTERS], calls: [0; CALLS] }
+        let refusals = Refusals { rejected: [0; CALLS], failed: [0; CALLS] };
+        Self { counters: [0; COUNTERS], calls: [0; CALLS], refusals, has_refusals: false }
     }
 }
 
@@ -64,6 +75,31 @@ impl Counts {
     pub fn call(&mut self, command: CommandId) {
         self.calls[command as usize] += 1;
     }
+
+    /// Counts a command that was not executed: of too few words, before authentication.
+    pub fn rejected(&mut self, command: CommandId) {
+        self.has_refusals = true;
+        self.refusals.rejected[command as usize] += 1;
+    }
+
+    /// Counts a call that ended in an error.
+    pub fn failed(&mut self, command: CommandId) {
+        self.has_refusals = true;
+        self.refusals.failed[command as usize] += 1;
+    }
+}
+
+/// What is counted of one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// Its name.
+    pub name: &'static str,
+    /// How often it was executed, failures included.
+    pub calls: u64,
+    /// How often it was refused before that.
+    pub rejected: u64,
+    /// How often it failed.
+    pub failed: u64,
 }
 
 /// The counters of a worker; on cache lines of its own.
@@ -72,6 +108,7 @@ impl Counts {
 struct Row {
     counters: [AtomicU64; COUNTERS],
     calls: [AtomicU64; CALLS],
+    refusals: Refusals<AtomicU64>,
 }
 
 /// The counters of a node.
@@ -95,11 +132,19 @@ struct Rate {
     last_at: AtomicU64,
 }
 
+/// Calls, refused ones, failed ones.
+const BY_COMMAND: [fn(&Row) -> &[AtomicU64; CALLS]; 3] =
+    [|row| &row.calls, |row| &row.refusals.rejected, |row| &row.refusals.failed];
+
 impl Row {
     fn zero() -> Self {
         Self {
             counters: std::array::from_fn(|_| AtomicU64::new(0)),
             calls: std::array::from_fn(|_| AtomicU64::new(0)),
+            refusals: Refusals {
+                rejected: std::array::from_fn(|_| AtomicU64::new(0)),
+                failed: std::array::from_fn(|_| AtomicU64::new(0)),
+            },
         }
     }
 }
@@ -125,6 +170,11 @@ impl Stats {
         };
         row.counters.iter().zip(&mut counts.counters).for_each(|(total, count)| add(total, count));
         row.calls.iter().zip(&mut counts.calls).for_each(|(total, count)| add(total, count));
+        if std::mem::take(&mut counts.has_refusals) {
+            let (total, count) = (&row.refusals, &mut counts.refusals);
+            total.rejected.iter().zip(&mut count.rejected).for_each(|(a, b)| add(a, b));
+            total.failed.iter().zip(&mut count.failed).for_each(|(a, b)| add(a, b));
+        }
     }
 
     /// Counts outside of a turn.
@@ -140,12 +190,16 @@ impl Stats {
         self.sum(counter).saturating_sub(base)
     }
 
-    /// The calls of each command that was called since the start, or since the last reset.
-    pub fn calls(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    /// The calls of each command that was called or refused since the start, or since the last reset.
+    pub fn calls(&self) -> impl Iterator<Item = Calls> {
         COMMANDS.iter().enumerate().filter_map(|(idx, command)| {
-            let base = self.base.calls[idx].load(Ordering::Relaxed);
-            let count = self.sum_calls(idx).saturating_sub(base);
-            (count > 0).then_some((command.name, count))
+            let since = |of: fn(&Row) -> &[AtomicU64; CALLS]| {
+                let base = of(&self.base)[idx].load(Ordering::Relaxed);
+                self.sum_by_command(of, idx).saturating_sub(base)
+            };
+            let [calls, rejected, failed] = BY_COMMAND.map(since);
+            let is_used = calls > 0 || rejected > 0 || failed > 0;
+            is_used.then_some(Calls { name: command.name, calls, rejected, failed })
         })
     }
 
@@ -155,8 +209,10 @@ impl Stats {
             let sum = self.rows.iter().map(|row| row.counters[idx].load(Ordering::Relaxed)).sum();
             base.store(sum, Ordering::Relaxed);
         }
-        for (idx, base) in self.base.calls.iter().enumerate() {
-            base.store(self.sum_calls(idx), Ordering::Relaxed);
+        for of in BY_COMMAND {
+            for (idx, base) in of(&self.base).iter().enumerate() {
+                base.store(self.sum_by_command(of, idx), Ordering::Relaxed);
+            }
         }
     }
 
@@ -184,8 +240,8 @@ impl Stats {
         self.rows.iter().map(|row| row.counters[counter as usize].load(Ordering::Relaxed)).sum()
     }
 
-    fn sum_calls(&self, idx: usize) -> u64 {
-        self.rows.iter().map(|row| row.calls[idx].load(Ordering::Relaxed)).sum()
+    fn sum_by_command(&self, of: fn(&Row) -> &[AtomicU64; CALLS], idx: usize) -> u64 {
+        self.rows.iter().map(|row| of(row)[idx].load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -195,17 +251,21 @@ mod tests {
 
     #[test]
     fn counts_of_all_workers_are_summed_and_can_be_reset() {
-        assert_eq!(CALLS, COMMANDS.len());
         let stats = Stats::new(2);
         for worker in 0..2 {
             let mut counts = Counts::default();
             counts.add(Counter::Hits, 3);
             counts.call(CommandId::Get);
+            counts.call(CommandId::Incr);
+            counts.failed(CommandId::Incr);
+            counts.rejected(CommandId::Set);
             stats.take(worker, &mut counts);
             stats.take(worker, &mut counts);
         }
         assert_eq!(stats.total(Counter::Hits), 6);
-        assert_eq!(stats.calls().collect::<Vec<_>>(), [("get", 2)]);
+        let row = |name, calls, rejected, failed| Calls { name, calls, rejected, failed };
+        let expected = [row("get", 2, 0, 0), row("set", 0, 2, 0), row("incr", 2, 0, 2)];
+        assert_eq!(stats.calls().collect::<Vec<_>>(), expected);
         stats.reset();
         assert_eq!(stats.total(Counter::Hits), 0);
         assert_eq!(stats.calls().count(), 0);

@@ -120,6 +120,15 @@ impl<'a> EntryRef<'a> {
         self.freq
     }
 
+    /// The bytes that it takes: its item, its large value, its part of the table.
+    #[must_use]
+    pub fn charge(&self) -> u64 {
+        let large = self.held.map(|held| &*held.value);
+        let key = self.held.map_or(0, |held| crate::handles::Held::key_charge(held.key.len()));
+        let weight = crate::item::weight(self.item.len(), large);
+        weight.saturating_add(key).saturating_add(crate::evict::ENTRY_OVERHEAD)
+    }
+
     /// Its place in the order of its slot.
     #[must_use]
     pub fn fragment(&self) -> u32 {

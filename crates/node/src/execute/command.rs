@@ -210,6 +210,7 @@ fn keys<C: Cells>(call: &mut Call<'_, '_, C>, are_flags_wanted: bool) -> Done {
     let asked: Args<'_> = call.args.from(2);
     let command =
         named(call, asked.get(0)).ok_or(Failure::text("ERR Invalid command specified"))?;
+    let command = command.subcommand(asked.get(1)).unwrap_or(command);
     if command.keys.is_empty() {
         return Err(Failure::text("ERR The command has no key arguments"));
     }

@@ -3,11 +3,15 @@
 use std::sync::atomic::Ordering;
 
 use super::{Call, Done, Failure};
-use crate::cells::Cells;
+use crate::cells::{Cells, with_room};
 use crate::glob;
+use crate::namespaces::{Namespace, Terms};
 use crate::number;
+use crate::shard_cell::ShardCell;
 use crate::state::NodeState;
+use ringhold_store::entry::UpdateError;
 use ringhold_types::limits::DATABASES;
+use ringhold_types::slot::{SLOTS, Slot};
 use ringhold_wire::resp::table::CommandId;
 
 /// Changes a setting; the error says what it takes.
@@ -48,7 +52,15 @@ const SETTINGS: &[Setting] = &[
             node.budget.set_limit(bytes).map_err(|error| error.to_string())
         }),
     },
-    fixed("maxmemory-policy", |_| "allkeys-lfu".to_owned()),
+    Setting {
+        name: POLICY,
+        get: |node| policy(node).to_owned(),
+        // The shards are told by `set`, which can reach them.
+        set: Some(|_, text| match text {
+            EVICTION | NO_EVICTION => Ok(()),
+            _ => Err(format!("argument must be one of: {NO_EVICTION}, {EVICTION}")),
+        }),
+    },
     fixed("notify-keyspace-events", |_| String::new()),
     fixed("port", |node| node.resp_port.to_string()),
     fixed("proto-max-bulk-len", |node| node.geometry.value_len_max.to_string()),
@@ -69,6 +81,41 @@ const SETTINGS: &[Setting] = &[
         }),
     },
 ];
+
+const POLICY: &str = "maxmemory-policy";
+const EVICTION: &str = "allkeys-lfu";
+const NO_EVICTION: &str = "noeviction";
+
+/// Redis's word for what becomes of entries when memory is full: `noeviction` when no database evicts.
+pub(super) fn policy(node: &NodeState) -> &'static str {
+    let mut databases = node.namespaces.all().into_iter().filter(|row| row.id.0 < DATABASES);
+    if databases.any(|row| row.terms.is_evicted) { EVICTION } else { NO_EVICTION }
+}
+
+/// Switches the eviction of all databases; other namespaces have their own.
+fn set_policy<C: Cells>(call: &mut Call<'_, '_, C>, is_evicted: bool) -> Done {
+    let now = call.now;
+    for row in call.node.namespaces.all() {
+        if row.id.0 >= DATABASES || row.terms.is_evicted == is_evicted {
+            continue;
+        }
+        let terms = Terms { is_evicted, ..row.terms };
+        let row = Namespace { terms, ..row };
+        for slot in (0..SLOTS).filter_map(Slot::new).take(call.access.cells().count()) {
+            // The first slots are in one shard each.
+            call.access.write(slot, |cell, cells| {
+                let shards = u64::try_from(cells.count()).unwrap_or(u64::MAX);
+                let quota = terms.quota.map(|quota| quota / shards);
+                let tell = |cell: &mut ShardCell| cell.configure(row.id, quota, is_evicted, now);
+                while !with_room(cells, cell, now, tell)? {}
+                Ok::<(), UpdateError>(())
+            })?;
+        }
+        let put = call.node.namespaces.put(&row.name, terms);
+        debug_assert!(put.is_ok(), "a database is there");
+    }
+    Ok(())
+}
 
 /// A number of bytes as `redis.conf` writes it: `100mb` is 100 × 2^20, `100m` is 100 × 10^6.
 fn memory(text: &str) -> Option<u64> {
@@ -143,6 +190,9 @@ fn set<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     }
     for (setting, change, value) in changes {
         change(call.node, &value).map_err(|why| refused(setting, &why))?;
+        if setting.name == POLICY {
+            set_policy(call, value == EVICTION)?;
+        }
     }
     call.reply().ok();
     Ok(())

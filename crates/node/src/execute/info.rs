@@ -12,7 +12,7 @@ use super::keyspace::entries;
 use super::{Call, Done};
 use crate::cells::Cells;
 use crate::shard_cell::Removed;
-use crate::stats::Counter;
+use crate::stats::{Calls, Counter};
 
 /// What writes a section.
 type Section<C> = fn(&Call<'_, '_, C>, &mut Lines);
@@ -85,6 +85,7 @@ fn server<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
     lines.add("uptime_in_seconds", uptime);
     lines.add("uptime_in_days", uptime / 86_400);
     lines.add("hz", 10);
+    lines.add("configured_hz", 10);
     lines.add("io_threads_active", u8::from(node.workers > 1));
 }
 
@@ -129,13 +130,25 @@ fn memory<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
     call.access.read_each(|cell| item_bytes += cell.shard().stats().item_bytes);
     lines.add("used_memory_dataset", item_bytes);
     lines.add("used_memory_overhead", used.saturating_sub(item_bytes));
-    lines.add("maxmemory_policy", "allkeys-lfu");
+    lines.add("maxmemory_policy", super::config::policy(node));
     let rss = process.rss_bytes.load(Relaxed);
     #[expect(clippy::cast_precision_loss, reason = "two digits behind the point")]
     let ratio = rss as f64 / used.max(1) as f64;
     lines.add("mem_fragmentation_ratio", format!("{ratio:.2}"));
+    lines.add("mem_fragmentation_bytes", i128::from(rss) - i128::from(used));
     lines.add("mem_allocator", "ringhold");
-    lines.add("lazyfree_pending_objects", 0);
+    // What there is none of.
+    for field in [
+        "used_memory_startup",
+        "used_memory_lua",
+        "used_memory_scripts",
+        "mem_not_counted_for_evict",
+        "mem_clients_slaves",
+        "active_defrag_running",
+        "lazyfree_pending_objects",
+    ] {
+        lines.add(field, 0);
+    }
 }
 
 fn persistence<C: Cells>(_call: &Call<'_, '_, C>, lines: &mut Lines) {
@@ -146,8 +159,17 @@ fn persistence<C: Cells>(_call: &Call<'_, '_, C>, lines: &mut Lines) {
         ("rdb_bgsave_in_progress", "0"),
         ("rdb_last_save_time", "0"),
         ("rdb_last_bgsave_status", "ok"),
+        ("rdb_last_bgsave_time_sec", "-1"),
+        ("rdb_current_bgsave_time_sec", "-1"),
+        ("rdb_last_cow_size", "0"),
         ("aof_enabled", "0"),
         ("aof_rewrite_in_progress", "0"),
+        ("aof_rewrite_scheduled", "0"),
+        ("aof_last_rewrite_time_sec", "-1"),
+        ("aof_current_rewrite_time_sec", "-1"),
+        ("aof_last_cow_size", "0"),
+        ("module_fork_in_progress", "0"),
+        ("module_fork_last_cow_size", "0"),
         ("aof_last_bgrewrite_status", "ok"),
         ("aof_last_write_status", "ok"),
     ] {
@@ -174,10 +196,21 @@ fn stats<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
     lines.add("keyspace_hits", stats.total(Counter::Hits));
     lines.add("keyspace_misses", stats.total(Counter::Misses));
     lines.add("total_error_replies", stats.total(Counter::Errors));
-    for field in ["sync_full", "sync_partial_ok", "sync_partial_err", "pubsub_channels"] {
-        lines.add(field, 0);
-    }
-    for field in ["pubsub_patterns", "latest_fork_usec", "unexpected_error_replies"] {
+    for field in [
+        "sync_full",
+        "sync_partial_ok",
+        "sync_partial_err",
+        "pubsub_channels",
+        "pubsub_patterns",
+        "latest_fork_usec",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "unexpected_error_replies",
+    ] {
         lines.add(field, 0);
     }
 }
@@ -189,7 +222,14 @@ fn replication<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
     lines.add("master_replid", &call.node.run_id);
     lines.add("master_repl_offset", 0);
     lines.add("second_repl_offset", -1);
-    lines.add("repl_backlog_active", 0);
+    for field in [
+        "repl_backlog_active",
+        "repl_backlog_size",
+        "repl_backlog_first_byte_offset",
+        "repl_backlog_histlen",
+    ] {
+        lines.add(field, 0);
+    }
 }
 
 fn cpu<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
@@ -200,10 +240,15 @@ fn cpu<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
     lines.add("used_cpu_user_children", "0.000000");
 }
 
-/// Calls only: time is not measured per command.
+/// Time is not measured per command, so that none pays for a reading of the clock: it is 0.
 fn commandstats<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
-    for (name, calls) in call.node.stats.calls() {
-        lines.add(&format!("cmdstat_{name}"), format_args!("calls={calls}"));
+    for Calls { name, calls, rejected, failed } in call.node.stats.calls() {
+        lines.add(
+            &format!("cmdstat_{name}"),
+            format_args!(
+                "calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}"
+            ),
+        );
     }
 }
 

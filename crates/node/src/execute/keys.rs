@@ -6,6 +6,8 @@ use std::sync::Arc;
 use ringhold_store::entry::{Decision, Lookup, Outcome, Put, UpdateError, Value, ValueRef};
 use ringhold_store::large::{Large, LargeWriter};
 use ringhold_types::entry::Deadlines;
+use ringhold_types::id::NamespaceId;
+use ringhold_types::limits::DATABASES;
 use ringhold_types::time::Now;
 use ringhold_wire::resp::table::CommandId;
 
@@ -89,6 +91,52 @@ pub(super) fn renamenx<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     Ok(())
 }
 
+/// `COPY source destination [DB database] [REPLACE]`
+pub(super) fn copy<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    let (mut database, mut may_replace) = (call.session.namespace, false);
+    let mut idx = 3;
+    while idx < call.args.len() {
+        if call.args.is(idx, "replace") {
+            may_replace = true;
+        } else if call.args.is(idx, "db") && idx + 1 < call.args.len() {
+            idx += 1;
+            let number = u16::try_from(call.integer(idx)?).ok();
+            let number = number.filter(|number| *number < DATABASES);
+            database = NamespaceId(number.ok_or(Failure::text("ERR DB index is out of range"))?);
+        } else {
+            return Err(Failure::SYNTAX);
+        }
+        idx += 1;
+    }
+    let target = Key { namespace: database, ..call.key(2) };
+    if call.key(1).bytes == target.bytes && call.session.namespace == database {
+        return Err(Failure::text("ERR source and destination objects are the same"));
+    }
+    let is_copied = call.holding(
+        |call| call.shards_of_keys(CommandId::Copy),
+        |call| copy_entry(call, target, may_replace),
+    )?;
+    call.reply().integer(i64::from(is_copied));
+    Ok(())
+}
+
+/// Writes the entry of argument 1 to `target`, whose entry is replaced if `may_replace`; whether it did.
+fn copy_entry<C: Cells>(
+    call: &mut Call<'_, '_, C>,
+    target: Key<'_>,
+    may_replace: bool,
+) -> Result<bool, Failure> {
+    let (source, now) = (call.key(1), call.now);
+    let Some(content) = content_of(call, source) else { return Ok(false) };
+    if !may_replace && is_present(call, target) {
+        return Ok(false);
+    }
+    call.access.write(target.at.slot, |cell, cells| {
+        with_room(cells, cell, now, |cell| write_content(cell, target, &content, now))
+    })?;
+    Ok(true)
+}
+
 /// An entry without its key.
 struct Content {
     value: Held,
@@ -103,10 +151,10 @@ enum Held {
     Large(Arc<Large>),
 }
 
-/// Gives the entry of argument 1 the key of argument 2, whose entry is replaced if `may_replace`; whether it did.
-fn move_entry<C: Cells>(call: &mut Call<'_, '_, C>, may_replace: bool) -> Result<bool, Failure> {
-    let (source, target, now) = (call.key(1), call.key(2), call.now);
-    let content = call.access.read(source.at.slot, |cell| match cell.peek(source, now) {
+/// The entry of a key; `None` when there is none.
+fn content_of<C: Cells>(call: &Call<'_, '_, C>, source: Key<'_>) -> Option<Content> {
+    let now = call.now;
+    call.access.read(source.at.slot, |cell| match cell.peek(source, now) {
         Lookup::Hit(entry) => Some(Content {
             value: match entry.value() {
                 ValueRef::Bytes(bytes) => Held::Bytes(bytes.to_vec()),
@@ -118,11 +166,18 @@ fn move_entry<C: Cells>(call: &mut Call<'_, '_, C>, may_replace: bool) -> Result
             content_type: OwnContentType::of(entry.content_type()),
         }),
         Lookup::Miss | Lookup::Expired => None,
-    });
-    let content = content.ok_or(Failure::text("ERR no such key"))?;
-    let is_taken =
-        call.access.read(target.at.slot, |cell| matches!(cell.peek(target, now), Lookup::Hit(_)));
-    if is_taken && !may_replace {
+    })
+}
+
+fn is_present<C: Cells>(call: &Call<'_, '_, C>, key: Key<'_>) -> bool {
+    call.access.read(key.at.slot, |cell| matches!(cell.peek(key, call.now), Lookup::Hit(_)))
+}
+
+/// Gives the entry of argument 1 the key of argument 2, whose entry is replaced if `may_replace`; whether it did.
+fn move_entry<C: Cells>(call: &mut Call<'_, '_, C>, may_replace: bool) -> Result<bool, Failure> {
+    let (source, target, now) = (call.key(1), call.key(2), call.now);
+    let content = content_of(call, source).ok_or(Failure::text("ERR no such key"))?;
+    if !may_replace && is_present(call, target) {
         return Ok(false);
     }
     if source.bytes == target.bytes {

@@ -130,7 +130,7 @@ fn shards_of<C: Cells>(queue: &Queue, call: &Call<'_, '_, C>) -> Vec<usize> {
     shards
 }
 
-/// Whether a command touches shards beyond those of its keys.
+/// Whether a command touches shards beyond those of the keys that follow its name.
 const fn walks_over_all(id: CommandId) -> bool {
     matches!(
         id,
@@ -141,6 +141,9 @@ const fn walks_over_all(id: CommandId) -> bool {
             | CommandId::FlushDb
             | CommandId::FlushAll
             | CommandId::Info
+            | CommandId::Config
+            | CommandId::Object
+            | CommandId::Memory
     )
 }
 
@@ -176,6 +179,7 @@ fn execute<C: Cells>(queue: &Queue, call: &mut Call<'_, '_, C>) -> bool {
         if let Err(Failure(text)) = run(id, &mut inner) {
             call.out.truncate(mark.0, mark.1);
             call.counts.add(Counter::Errors, 1);
+            call.counts.failed(id);
             call.reply().error(&text);
         }
     }

@@ -204,3 +204,133 @@ fn every_key_is_scanned_while_others_are_written() {
     );
     node.stop();
 }
+
+#[test]
+fn how_an_entry_is_kept_can_be_asked() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    for (request, answer) in [
+        ("SET n 12\r\n", "+OK\r\n"),
+        ("SET s hello\r\n", "+OK\r\n"),
+        ("SETRANGE l 99999 x\r\n", ":100000\r\n"),
+        ("OBJECT ENCODING n\r\n", "$3\r\nint\r\n"),
+        ("OBJECT ENCODING s\r\n", "$6\r\nembstr\r\n"),
+        ("object encoding l\r\n", "$3\r\nraw\r\n"),
+        ("OBJECT ENCODING none\r\n", "$-1\r\n"),
+        ("OBJECT REFCOUNT s\r\n", ":1\r\n"),
+        ("OBJECT FREQ s\r\n", ":0\r\n"),
+        ("GET s\r\n", "$5\r\nhello\r\n"),
+        ("OBJECT FREQ s\r\n", ":1\r\n"),
+        ("OBJECT FREQ none\r\n", "$-1\r\n"),
+        ("OBJECT IDLETIME none\r\n", "$-1\r\n"),
+        (
+            "OBJECT IDLETIME s\r\n",
+            "-ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between \
+             policies at runtime LRU and LFU data will take some time to adjust.\r\n",
+        ),
+        ("OBJECT ENCODING\r\n", "-ERR wrong number of arguments for 'object|encoding' command\r\n"),
+        ("OBJECT NOPE s\r\n", "-ERR unknown subcommand 'NOPE'. Try OBJECT HELP.\r\n"),
+        // Header (12), key and value in steps of 4; the table's part (12).
+        ("MEMORY USAGE s\r\n", ":32\r\n"),
+        ("MEMORY USAGE s SAMPLES 5\r\n", ":32\r\n"),
+        ("MEMORY USAGE s SAMPLES\r\n", "-ERR syntax error\r\n"),
+        ("MEMORY USAGE none\r\n", "$-1\r\n"),
+        ("COMMAND GETKEYS OBJECT ENCODING k\r\n", "*1\r\n$1\r\nk\r\n"),
+        ("COMMAND GETKEYS MEMORY USAGE k\r\n", "*1\r\n$1\r\nk\r\n"),
+        ("MULTI\r\nOBJECT REFCOUNT s\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n:1\r\n"),
+    ] {
+        client.check(request, answer);
+    }
+    client.send("MEMORY USAGE l\r\n");
+    let usage: usize = client.line()[1..].parse().expect("a number");
+    assert!((100_000..110_000).contains(&usage), "{usage}");
+    node.stop();
+}
+
+#[test]
+fn a_copy_has_everything_but_the_name() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    for (request, answer) in [
+        ("SET a one EX 1000\r\n", "+OK\r\n"),
+        ("COPY a b\r\n", ":1\r\n"),
+        ("GET b\r\n", "$3\r\none\r\n"),
+        ("TTL b\r\n", ":1000\r\n"),
+        ("SET a two\r\n", "+OK\r\n"),
+        ("COPY a b\r\n", ":0\r\n"),
+        ("COPY a b REPLACE\r\n", ":1\r\n"),
+        ("GET b\r\n", "$3\r\ntwo\r\n"),
+        ("TTL b\r\n", ":-1\r\n"),
+        ("COPY none b REPLACE\r\n", ":0\r\n"),
+        ("COPY a a\r\n", "-ERR source and destination objects are the same\r\n"),
+        ("COPY a a DB 3\r\n", ":1\r\n"),
+        ("COPY a c DB 16\r\n", "-ERR DB index is out of range\r\n"),
+        ("COPY a c DB x\r\n", "-ERR value is not an integer or out of range\r\n"),
+        ("COPY a c DB\r\n", "-ERR syntax error\r\n"),
+        ("SETRANGE l 99999 x\r\n", ":100000\r\n"),
+        (
+            "MULTI\r\nCOPY l m\r\nSTRLEN m\r\nEXEC\r\n",
+            "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:100000\r\n",
+        ),
+        ("SELECT 3\r\n", "+OK\r\n"),
+        ("GET a\r\n", "$3\r\ntwo\r\n"),
+    ] {
+        client.check(request, answer);
+    }
+    node.stop();
+}
+
+#[test]
+fn a_policy_says_whether_a_full_node_evicts_or_refuses() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let policy =
+        |word: &str| format!("*2\r\n$16\r\nmaxmemory-policy\r\n${}\r\n{word}\r\n", word.len());
+    let ask = "CONFIG GET maxmemory-policy\r\n";
+    client.check(ask, &policy("allkeys-lfu"));
+    client.check(
+        "CONFIG SET maxmemory-policy volatile-lru\r\n",
+        "-ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument must be one of: \
+         noeviction, allkeys-lfu\r\n",
+    );
+    client.check("CONFIG SET maxmemory-policy noeviction\r\n", "+OK\r\n");
+    client.check(ask, &policy("noeviction"));
+    assert!(client.info().contains("maxmemory_policy:noeviction"));
+    let fill = |client: &mut Client| {
+        (0..400).find_map(|n| {
+            client.send(format!("SETRANGE k{n} 999999 x\r\n"));
+            let line = client.line();
+            (line != ":1000000").then_some(line)
+        })
+    };
+    let refused = fill(&mut client).expect("128 MiB are full at some time");
+    assert_eq!(refused, "-OOM command not allowed when used memory > 'maxmemory'.");
+    client.check("GETRANGE k0 999999 -1\r\n", "$1\r\nx\r\n");
+    client.check(
+        "MULTI\r\nCONFIG SET maxmemory-policy allkeys-lfu\r\nEXEC\r\n",
+        "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n",
+    );
+    client.check(ask, &policy("allkeys-lfu"));
+    assert_eq!(fill(&mut client), None, "old entries make room");
+    node.stop();
+}
+
+#[test]
+fn refused_and_failed_commands_are_counted() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    client.check("SET k x\r\nGET k\r\n", "+OK\r\n$1\r\nx\r\n");
+    client.check("INCR k\r\n", "-ERR value is not an integer or out of range\r\n");
+    client.check("GET\r\n", "-ERR wrong number of arguments for 'get' command\r\n");
+    client.check("MULTI\r\nINCR k\r\n", "+OK\r\n+QUEUED\r\n");
+    client.check("EXEC\r\n", "*1\r\n-ERR value is not an integer or out of range\r\n");
+    client.send("INFO commandstats\r\n");
+    let text = client.bulk();
+    for (name, calls, rejected, failed) in [("get", 1, 1, 0), ("incr", 2, 0, 2)] {
+        let row = format!(
+            "cmdstat_{name}:calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}\r\n"
+        );
+        assert!(text.contains(&row), "{row} is not in {text}");
+    }
+    node.stop();
+}

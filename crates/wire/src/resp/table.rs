@@ -162,6 +162,8 @@ const READ: &[KeySpec] = &[spec(1, 0, 1, &["RO", "access"])];
 const LOOK: &[KeySpec] = &[spec(1, 0, 1, &["RO"])];
 const READ_ALL: &[KeySpec] = &[spec(1, -1, 1, &["RO", "access"])];
 const LOOK_ALL: &[KeySpec] = &[spec(1, -1, 1, &["RO"])];
+const LOOK_SECOND: &[KeySpec] = &[spec(2, 0, 1, &["RO"])];
+const COPY: &[KeySpec] = &[spec(1, 0, 1, &["RO", "access"]), spec(2, 0, 1, &["OW", "update"])];
 const REPLACE: &[KeySpec] = &[spec(1, 0, 1, &["OW", "update"])];
 const CREATE: &[KeySpec] = &[spec(1, 0, 1, &["OW", "insert"])];
 const SET: &[KeySpec] = &[spec(1, 0, 1, &["RW", "access", "update", "variable_flags"])];
@@ -320,14 +322,14 @@ macro_rules! commands {
 }
 
 macro_rules! subcommands {
-    ($id:ident $group:ident $($name:literal $arity:literal $flags:expr, $since:literal $tips:expr, $summary:literal;)*) => {
+    ($id:ident $group:ident $($name:literal $arity:literal $flags:expr, $($keys:ident,)? $since:literal $tips:expr, $summary:literal;)*) => {
         &[
             $(Command {
                 id: CommandId::$id,
                 name: $name,
                 arity: $arity,
                 flags: $flags,
-                keys: NO_KEY,
+                keys: subcommands!(@keys $($keys)?),
                 group: Group::$group,
                 since: $since,
                 tips: $tips,
@@ -336,6 +338,8 @@ macro_rules! subcommands {
             },)*
         ]
     };
+    (@keys $keys:ident) => { $keys };
+    (@keys) => { NO_KEY };
 }
 
 const CLIENT: &[Command] = subcommands! { Client Connection
@@ -370,6 +374,19 @@ const CONFIG: &[Command] = subcommands! { Config Server
     "config|help"      2 LS, "5.0.0" &[], "Lists the subcommands.";
     "config|resetstat" 2 ADMIN, "2.0.0" &[], "Sets the statistics to zero.";
     "config|set"      -4 ADMIN, "2.0.0" CONFIG_TIPS, "Changes settings.";
+};
+
+const OBJECT: &[Command] = subcommands! { Object Generic
+    "object|encoding" 3 R, LOOK_SECOND, "2.2.3" VOLATILE, "Returns how Redis would keep a key's value.";
+    "object|freq"     3 R, LOOK_SECOND, "4.0.0" VOLATILE, "Returns how often a key was used of late, 0 to 3.";
+    "object|help"     2 LS, "6.2.0" &[], "Lists the subcommands.";
+    "object|idletime" 3 R, LOOK_SECOND, "2.2.3" VOLATILE, "Fails: when a key was last used is not kept.";
+    "object|refcount" 3 R, LOOK_SECOND, "2.2.3" VOLATILE, "Returns 1.";
+};
+
+const MEMORY: &[Command] = subcommands! { Memory Server
+    "memory|help"   2 LS, "4.0.0" &[], "Lists the subcommands.";
+    "memory|usage" -3 R, LOOK_SECOND, "4.0.0" &[], "Returns the bytes that a key and its value take.";
 };
 
 commands! {
@@ -411,6 +428,8 @@ commands! {
     Persist     "persist"      2 WF, UPDATE, Generic "2.2.0" &[], "Takes the time to live from a key." &[];
     Rename      "rename"       3 W, MOVE, Generic "1.0.0" &[], "Gives a key another name." &[];
     RenameNx    "renamenx"     3 WF, MOVE_NEW, Generic "1.0.0" &[], "Gives a key another name that no key has." &[];
+    Copy        "copy"        -3 WM, COPY, Generic "6.2.0" &[], "Copies a key to another name." &[];
+    Object      "object"      -2 Flags::NONE, NO_KEY, Generic "2.2.3" &[], "Commands about how a value is kept." OBJECT;
     RandomKey   "randomkey"    1 R, NO_KEY, Generic "1.0.0" RANDOM_TIPS, "Returns some key." &[];
     Scan        "scan"        -2 R, NO_KEY, Generic "2.8.0" SCAN_TIPS, "Lists the keys, a page at a time." &[];
     Keys        "keys"         2 R.and(DANGER), NO_KEY, Generic "1.0.0" KEYS_TIPS, "Lists the keys that match a pattern." &[];
@@ -436,6 +455,7 @@ commands! {
     Role        "role"         1 LSF.and(Flags::NOSCRIPT).and(DANGER), NO_KEY, Server "2.8.12" &[], "Returns the server's role in replication." &[];
     Command     "command"     -1 LS, NO_KEY, Server "2.8.13" UNORDERED, "Describes the commands." COMMAND;
     Config      "config"      -2 Flags::NONE, NO_KEY, Server "2.0.0" &[], "Commands about settings." CONFIG;
+    Memory      "memory"      -2 Flags::NONE, NO_KEY, Server "4.0.0" &[], "Commands about memory." MEMORY;
 }
 
 /// The commands whose word 1 is a key, a bit each.
