@@ -32,6 +32,8 @@ pub use probe::Probe;
 
 /// The most segments that one call evacuates.
 pub const EVACUATIONS_MAX: u64 = 4;
+/// Entries whose memory a scan fetches together.
+const SCAN_BATCH: usize = 16;
 /// Under so many segments a shard has only three classes of time to live.
 const COARSE_SEGMENTS: u64 = 512;
 /// From this evacuation of a call on, everything that may go goes.
@@ -153,18 +155,28 @@ impl Shard {
     ) -> Option<u32> {
         let space = self.space(ns)?;
         let (mut bytes, mut last) = (0, None);
-        for word in space.tables[self.common.table_idx(slot)].iter(from_fragment) {
-            if bytes >= max_bytes && last.is_some_and(|last| last != word.fragment()) {
-                return Some(word.fragment());
+        let mut words = space.tables[self.common.table_idx(slot)].iter(from_fragment);
+        let mut batch = [None; SCAN_BATCH];
+        loop {
+            for row in &mut batch {
+                *row = words.next();
+                if let Some(word) = row {
+                    space.fetch_item(word.location());
+                }
             }
-            last = Some(word.fragment());
-            let entry = space.entry(word);
-            bytes = bytes.saturating_add(entry.key().len() + entry.value().len());
-            if !entry.item.is_expired(now) {
-                visit(entry);
+            for word in batch {
+                let word = word?;
+                if bytes >= max_bytes && last.is_some_and(|last| last != word.fragment()) {
+                    return Some(word.fragment());
+                }
+                last = Some(word.fragment());
+                let entry = space.entry(word);
+                bytes = bytes.saturating_add(entry.key().len() + entry.value().len());
+                if !entry.item.is_expired(now) {
+                    visit(entry);
+                }
             }
         }
-        None
     }
 
     /// Removes all entries of a slot at once; their memory is found by later ticks.

@@ -18,6 +18,7 @@ use crate::ghost::Ghosts;
 use crate::handles::{Handles, Held};
 use crate::hash::{HashSeed, KeyHash};
 use crate::item::Item;
+use crate::prefetch::prefetch;
 use crate::segment::{CLASSES, Queue, Seg, State};
 use crate::shard::Stats;
 use crate::table::{Location, Table, Word};
@@ -28,6 +29,8 @@ pub(crate) const RESERVE: usize = 2;
 pub(crate) const SEGS_MAX: usize = 1 << 20;
 /// Bytes charged for the bookkeeping of a segment: twice what it takes, as its list doubles.
 pub(crate) const SEG_CHARGE: u64 = 2 * (size_of::<Seg>() + size_of::<Box<[u8]>>()) as u64;
+/// The lines of an item that are fetched, by their distance from its start in bytes: entries of usual size have no more.
+const ITEM_LINES: [usize; 3] = [0, 64, 128];
 /// Bytes charged for the numbers that only an evacuation may take.
 const RESERVED_NUMBERS: u64 = RESERVE as u64 * SEG_CHARGE;
 
@@ -234,6 +237,17 @@ impl Space {
     #[inline]
     pub(crate) fn item(&self, location: Location) -> Item<'_> {
         Item::new(&self.bufs[location.seg()][location.offset()..])
+    }
+
+    /// Fetches the item at `location`, so that it is there when it is read.
+    #[inline]
+    pub(crate) fn fetch_item(&self, location: Location) {
+        let buf = &self.bufs[location.seg()];
+        for line in ITEM_LINES {
+            if let Some(byte) = buf.get(location.offset() + line) {
+                prefetch(byte);
+            }
+        }
     }
 
     /// The entry that `word` points to.

@@ -119,6 +119,7 @@ pub(crate) fn set_plain<C: Cells>(
         if let Err(error) = written {
             let Failure(text) = error.into();
             counts.add(Counter::Errors, 1);
+            counts.failed(CommandId::Set);
             Encoder::new(&mut out.bytes, Protocol::Two).error(&text);
             return;
         }

@@ -29,8 +29,6 @@ impl Probe {
         Self { at: KeyHash::NONE, space_idx: usize::MAX, table_idx: 0, found: None };
 }
 
-/// The lines of an item that are fetched, by their distance from its start in bytes: entries of usual size have no more.
-const ITEM_LINES: [usize; 3] = [0, 64, 128];
 /// How far from its home a word is looked for in fetched memory, in words: most stand no farther, and what lies on the
 /// line of the home costs nothing more.
 const RUN_LEN: usize = 5;
@@ -65,13 +63,8 @@ impl Shard {
     pub fn probe_item(&self, probe: &mut Probe) {
         let Some(space) = self.spaces.get(probe.space_idx) else { return };
         probe.found = space.tables[probe.table_idx].find(probe.at.fragment(), |_| true);
-        let Some((_, word)) = probe.found else { return };
-        let location = word.location();
-        let buf = &space.bufs[location.seg()];
-        for line in ITEM_LINES {
-            if let Some(byte) = buf.get(location.offset() + line) {
-                prefetch(byte);
-            }
+        if let Some((_, word)) = probe.found {
+            space.fetch_item(word.location());
         }
     }
 
