@@ -203,6 +203,24 @@ fn a_get_and_a_set_in_place_allocate_nothing() {
 }
 
 #[test]
+fn leave_to_send_a_body_is_given_after_an_interrupted_turn_too() {
+    let mut world = World::http();
+    let value = "v".repeat(4_000);
+    let fields = "HTTP/1.1\r\nHost: localhost\r\nContent-Length:";
+    world.turn(format!("PUT /v1/keys/k {fields} {}\r\n\r\n{value}", value.len()).as_bytes());
+    let get = "GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
+    let put = format!("PUT /v1/keys/k {fields} 5\r\nExpect: 100-continue\r\n\r\n");
+    world.turn(format!("{get}{put}").as_bytes());
+    assert!(world.one.0.has_work(), "the answers are longer than those of one turn");
+    while world.one.0.has_work() {
+        world.turn(b"");
+    }
+    assert!(world.turn.output().bytes.ends_with(b"HTTP/1.1 100 Continue\r\n\r\n"));
+    world.turn(b"other");
+    assert!(world.turn.output().bytes.starts_with(b"HTTP/1.1 204 "));
+}
+
+#[test]
 fn a_disabled_command_is_unknown() {
     let mut world = World::resp();
     world.check(

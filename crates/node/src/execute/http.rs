@@ -8,6 +8,7 @@ use ringhold_store::entry::{Decision, KIND_BYTES, Lookup, Outcome, Put, Value};
 use ringhold_store::hash::KeyHash;
 use ringhold_types::entry::{Deadlines, Version};
 use ringhold_types::id::NamespaceId;
+use ringhold_types::slot::Slot;
 use ringhold_types::time::Now;
 use ringhold_wire::http::decode::{Decoder, Method, Plain, Refusal, Request};
 use ringhold_wire::http::encode::{Comparison, names_version};
@@ -44,6 +45,7 @@ pub fn too_large() -> Refusal {
         status: 413,
         code: "value-too-large",
         detail: "the value is over this node's limit (--max-value)",
+        is_head: false,
         allow: None,
         used: None,
         is_for_control: false,
@@ -57,6 +59,17 @@ pub fn crowded() -> Refusal {
         status: 503,
         code: "too-much-in-flight",
         detail: "too many bytes of incomplete requests are held for all clients, try again",
+        ..too_large()
+    }
+}
+
+/// There are too many connections: this one is closed.
+#[must_use]
+pub fn too_many_connections() -> Refusal {
+    Refusal {
+        status: 503,
+        code: "too-many-connections",
+        detail: "this node has as many connections as it may (--max-connections), try again",
         ..too_large()
     }
 }
@@ -77,18 +90,18 @@ pub fn request<C: Cells>(
         Err(refusal) => return refused(&refusal, node, out),
     };
     if let Some(refusal) = denied(&request, node) {
-        let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
-        Answer { node, fate, out, is_hit: None }.problem(&refusal);
-        return fate;
+        let mut answer = Answer::to(&request, parts.at.slot, node, out);
+        answer.problem(&refusal);
+        return answer.fate;
     }
     let Some(namespace) = namespace_of(&request, node) else {
-        let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
-        Answer { node, fate, out, is_hit: None }.simple_problem(
+        let mut answer = Answer::to(&request, parts.at.slot, node, out);
+        answer.simple_problem(
             404,
             "no-such-namespace",
             "no namespace has this name: PUT /v1/ns/{name} makes one",
         );
-        return fate;
+        return answer.fate;
     };
     serve(&Request { namespace, ..request }, parts, cells, (node, now), counts, out)
 }
@@ -120,22 +133,29 @@ pub fn plain<C: Cells>(
 #[inline]
 pub fn answer_read(
     lookup: Lookup<'_>,
-    plain: &Plain,
+    (plain, slot): (&Plain, Slot),
     (node, now): (&NodeState, Now),
     counts: &mut Counts,
     out: &mut Output,
 ) -> Option<Fate> {
     let fate = if plain.is_keep_alive { Fate::Open } else { Fate::Close };
-    let is_head = plain.method == Method::Head;
-    let mut answer = Answer { node, fate, out, is_hit: None };
+    let mut answer = Answer {
+        node,
+        fate,
+        out,
+        slot: Some(slot),
+        is_hit: None,
+        is_head: plain.method == Method::Head,
+        is_keep_alive_told: plain.is_keep_alive_told,
+    };
     match lookup {
         Lookup::Hit(entry) => {
             counts.add(Counter::Hits, 1);
-            answer.value(&entry, now, is_head);
+            answer.value(&entry, now);
         }
         Lookup::Miss => {
             counts.add(Counter::Misses, 1);
-            answer.missing(is_head);
+            answer.missing();
         }
         Lookup::Expired => return None,
     }
@@ -151,8 +171,7 @@ fn serve<C: Cells>(
     counts: &mut Counts,
     out: &mut Output,
 ) -> Fate {
-    let fate = if request.is_keep_alive { Fate::Open } else { Fate::Close };
-    let mut answer = Answer { node, fate, out, is_hit: None };
+    let mut answer = Answer::to(request, parts.at.slot, node, out);
     let key = Key { namespace: request.namespace, bytes: &request.key, at: parts.at };
     let mut access = Access::each(cells);
     match request.method {
@@ -174,13 +193,22 @@ fn serve<C: Cells>(
         Some(false) => counts.add(Counter::Misses, 1),
         None => {}
     }
-    fate
+    answer.fate
 }
 
 /// Answers a request that could not be decoded.
 pub fn refused(refusal: &Refusal, node: &NodeState, out: &mut Output) -> Fate {
     let fate = if refusal.used.is_some() { Fate::Open } else { Fate::Close };
-    Answer { node, fate, out, is_hit: None }.problem(refusal);
+    let mut answer = Answer {
+        node,
+        fate,
+        out,
+        slot: None,
+        is_hit: None,
+        is_head: refusal.is_head,
+        is_keep_alive_told: false,
+    };
+    answer.problem(refusal);
     fate
 }
 
@@ -205,9 +233,8 @@ pub fn refusal_of_access(
     authorization: Option<&[u8]>,
     node: &NodeState,
 ) -> Option<Refusal> {
-    let deny = |status, code, detail| {
-        Some(Refusal { status, code, detail, allow: None, used: Some(0), is_for_control: false })
-    };
+    let deny =
+        |status, code, detail| Some(Refusal { status, code, detail, used: Some(0), ..too_large() });
     if !host.is_none_or(|host| is_our_name(host, node)) {
         return deny(
             403,
@@ -252,24 +279,27 @@ fn read<C: Cells>(
     now: Now,
     answer: &mut Answer<'_>,
 ) {
-    let is_head = request.method == Method::Head;
     let is_expired = access.read(key.at.slot, |cell| match cell.lookup(key, now) {
         Lookup::Hit(entry) => {
             answer.is_hit = Some(true);
             let version = entry.version();
             let holds = |list, comparison| names_version(list, version.0, comparison);
-            if !request.if_match.is_none_or(|list| holds(list, Comparison::Strong)) {
+            if !request.if_match.as_deref().is_none_or(|list| holds(list, Comparison::Strong)) {
                 answer.precondition_failed(Some(version));
-            } else if request.if_none_match.is_some_and(|list| holds(list, Comparison::Weak)) {
+            } else if request
+                .if_none_match
+                .as_deref()
+                .is_some_and(|list| holds(list, Comparison::Weak))
+            {
                 answer.not_modified(&entry, now);
             } else {
-                answer.value(&entry, now, is_head);
+                answer.value(&entry, now);
             }
             false
         }
         Lookup::Miss => {
             answer.is_hit = Some(false);
-            answer.missing(is_head);
+            answer.missing();
             false
         }
         Lookup::Expired => true,
@@ -277,7 +307,7 @@ fn read<C: Cells>(
     if is_expired {
         answer.is_hit = Some(false);
         access.cells().write(access.cells().shard_of(key.at.slot)).reap(key, now);
-        answer.missing(is_head);
+        answer.missing();
     }
 }
 
@@ -286,8 +316,8 @@ fn holds(request: &Request<'_>, old: Option<Version>) -> bool {
     let names = |list, comparison| {
         old.is_some_and(|Version(version)| names_version(list, version, comparison))
     };
-    request.if_match.is_none_or(|list| names(list, Comparison::Strong))
-        && !request.if_none_match.is_some_and(|list| names(list, Comparison::Weak))
+    request.if_match.as_deref().is_none_or(|list| names(list, Comparison::Strong))
+        && !request.if_none_match.as_deref().is_some_and(|list| names(list, Comparison::Weak))
 }
 
 fn deadlines_of(request: &Request<'_>, key: Key<'_>, now: Now, node: &NodeState) -> Deadlines {
@@ -395,9 +425,9 @@ fn delete<C: Cells>(
         })
     });
     match outcome {
+        // Preconditions say nothing of what would fail without them (RFC 9110, 13.2.1).
+        Ok(_) if request.is_strict && before.is_none() => answer.missing(),
         Ok(_) if is_refused => answer.precondition_failed(before),
-        Ok(Outcome::Deleted) => answer.head(204).end(),
-        Ok(_) if request.is_strict => answer.missing(false),
         Ok(_) => answer.head(204).end(),
         Err(error) => answer.failed(error),
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ringhold_wire::http::decode::{Decoder, Plain, Refusal};
+use ringhold_wire::http::decode::{Decoder, Method, Plain, Refusal};
 use ringhold_wire::resp::decode::{DecodeError, Decoded, Limits};
 use ringhold_wire::resp::inline::words;
 use ringhold_wire::resp::table::find;
@@ -125,8 +125,9 @@ pub(super) fn decode_http(
             Ok(Some(request)) => {
                 let head = at..at + request.head_len;
                 if request.body_len > turn.value_len_max {
-                    turn.requests
-                        .push(Request { start: at, what: What::HttpRefused(http::too_large()) });
+                    let is_head = request.method == Method::Head;
+                    let refusal = Refusal { is_head, ..http::too_large() };
+                    turn.requests.push(Request { start: at, what: What::HttpRefused(refusal) });
                     return end;
                 }
                 let is_apart = std::mem::take(&mut is_body_apart);
@@ -134,7 +135,6 @@ pub(super) fn decode_http(
                 let body = head.end..head.end + body_len;
                 if body.end > end {
                     if request.is_continue_expected && !session.is_continued {
-                        session.is_continued = true;
                         turn.requests.push(Request { start: at, what: What::HttpContinue });
                     }
                     break;
@@ -158,24 +158,10 @@ pub(super) fn decode_http(
                 turn.requests.push(Request { start: at, what: What::HandOver });
                 return end;
             }
-            Err(refusal) => {
-                let next = refusal.used.and_then(|used| at.checked_add(used));
-                let is_awaited = next.is_some_and(|next| next > end && next - at <= READ_LEN)
-                    && !turn.input[at..end]
-                        .windows(12)
-                        .any(|word| word.eq_ignore_ascii_case(b"100-continue"));
-                if is_awaited {
-                    break;
-                }
-                // A long body is not waited for: the answer goes out at once, and the connection closes.
-                let next = next.filter(|next| *next <= end);
-                let refusal = Refusal { used: refusal.used.filter(|_| next.is_some()), ..refusal };
-                turn.requests.push(Request { start: at, what: What::HttpRefused(refusal) });
-                match next {
-                    Some(next) => at = next,
-                    None => return end,
-                }
-            }
+            Err(refusal) => match push_refused(turn, refusal, at..end) {
+                Some(next) => at = next,
+                None => break,
+            },
         }
     }
     at
@@ -199,4 +185,22 @@ fn repeated(
     let next = head.end;
     turn.requests.push(Request { start, what: What::Http { head, body: next..next, key, plain } });
     Some(next)
+}
+
+/// Adds a refused request that `bytes` begin with; where the next one begins, `None` when its body is waited for.
+fn push_refused(turn: &mut Turn, refusal: Refusal, bytes: Range<usize>) -> Option<usize> {
+    let Range { start, end } = bytes;
+    let next = refusal.used.and_then(|used| start.checked_add(used));
+    let is_awaited = next.is_some_and(|next| next > end && next - start <= READ_LEN)
+        && !turn.input[start..end]
+            .windows(12)
+            .any(|word| word.eq_ignore_ascii_case(b"100-continue"));
+    if is_awaited {
+        return None;
+    }
+    // A long body is not waited for: the answer goes out at once, and the connection closes.
+    let next = next.filter(|next| *next <= end);
+    let refusal = Refusal { used: refusal.used.filter(|_| next.is_some()), ..refusal };
+    turn.requests.push(Request { start, what: What::HttpRefused(refusal) });
+    Some(next.unwrap_or(end))
 }

@@ -201,12 +201,12 @@ impl Turn {
                 }
                 is_done
             }
-            (What::Http { head, plain: Some(plain), .. }, Speaks::Http(_))
+            (What::Http { head, key: at, plain: Some(plain), .. }, Speaks::Http(_))
                 if matches!(plain.method, Method::Get | Method::Head) =>
             {
                 let key = &self.input[head.clone()][plain.key.clone()];
                 let Some(lookup) = block.lookup(idx, key, now) else { return false };
-                match http::answer_read(lookup, plain, (node, now), counts, out) {
+                match http::answer_read(lookup, (plain, at.slot), (node, now), counts, out) {
                     Some(fate) => session.fate = fate,
                     None => return false,
                 }
@@ -303,7 +303,8 @@ impl Turn {
             (What::HttpRefused(refusal), Speaks::Http(_)) => {
                 session.fate = http::refused(refusal, node, &mut self.output);
             }
-            (What::HttpContinue, Speaks::Http(_)) => {
+            (What::HttpContinue, Speaks::Http(http)) => {
+                http.is_continued = true;
                 self.output.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
             (What::Resp { .. } | What::RespBroken(_), Speaks::Http(_))

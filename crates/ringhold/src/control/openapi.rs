@@ -38,7 +38,7 @@ fn operation(route: &Route) -> Value {
         }
         answers.insert(status.to_string(), answer);
     }
-    for status in [400, 401, 403].iter().chain(route.problems) {
+    for status in [400, 401, 403, 408].iter().chain(route.problems) {
         let schema = json!({ "$ref": "#/components/schemas/Problem" });
         let content = json!({ "application/problem+json": { "schema": schema } });
         let answer = json!({ "description": "a problem", "content": content });
@@ -150,6 +150,7 @@ fn answers() -> Map<String, Value> {
             "required": ["type", "title", "status", "detail", "code", "node", "retryable", "outcome"],
             "properties": {
                 "type": text, "title": text, "status": count, "detail": text, "code": text, "node": text,
+                "map": count, "slot": count,
                 "retryable": { "type": "boolean" },
                 "outcome": { "enum": ["not_applied", "unknown"] },
             },

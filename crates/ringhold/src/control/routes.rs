@@ -158,12 +158,12 @@ impl State {
     }
 
     pub(super) fn problem_json(&self, status: u16, code: &str, detail: &str) -> Value {
-        let text = problem(status, code, detail, &self.shared.node.name);
+        let text = problem(status, code, detail, &self.shared.node.name, None);
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
     pub(super) fn problem(&self, status: u16, code: &str, detail: &str) -> Reply {
-        let text = problem(status, code, detail, &self.shared.node.name);
+        let text = problem(status, code, detail, &self.shared.node.name, None);
         let mut reply = plain("application/problem+json", text);
         *reply.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -172,6 +172,9 @@ impl State {
 
     fn not_allowed(&self, path: &str) -> Reply {
         let mut reply = self.problem(405, "method-not-allowed", "this path knows other methods");
+        if status == 503 {
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if let Ok(allow) = HeaderValue::from_str(&allowed(path)) {
             reply.headers_mut().insert(ALLOW, allow);
         }
@@ -181,9 +184,7 @@ impl State {
     fn ready(&self, parts: &Parts) -> Reply {
         let node = &self.shared.node;
         if node.process.is_draining.load(Relaxed) {
-            let mut reply = self.problem(503, "draining", "the node stops: use another one");
-            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return reply;
+            return self.problem(503, "draining", "the node stops: use another one");
         }
         let mut text = "ready\n".to_owned();
         if parts.uri.query().is_some_and(|query| query.starts_with("verbose")) {

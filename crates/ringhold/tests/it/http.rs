@@ -1,5 +1,7 @@
 //! HTTP over a socket.
 
+use std::io::Write as _;
+
 use crate::{Client, start};
 use ringhold::Node;
 
@@ -233,6 +235,33 @@ fn a_refused_request_of_absurd_length_is_answered_and_harms_nobody() {
 }
 
 #[test]
+fn a_head_is_never_answered_with_a_body() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "PUT /v1/keys/k", "", "value").0, 201);
+    for (target, fields, status) in [
+        ("/v1/keys/k", "", 200),
+        ("/v1/keys/k", "If-Match: \"1\"\r\n", 412),
+        ("/v1/keys/k", "If-None-Match: *\r\n", 304),
+        ("/v1/keys/none", "", 404),
+        ("/v1/ns/none/keys/k", "", 404),
+        ("/v1/keys/k?x=1", "", 400),
+        ("/v1/keys/k", "Origin: http://evil.example\r\n", 403),
+    ] {
+        let head = format!("HEAD {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        client.send(format!("{head}GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let answer = client.head();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {answer}");
+        // The next answer begins right behind the head.
+        assert_eq!(client.answer().1, b"value", "{target} {fields}");
+    }
+    client.send("HEAD /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n");
+    let refused = client.rest();
+    assert!(refused.starts_with("HTTP/1.1 413 ") && refused.ends_with("\r\n\r\n"), "{refused}");
+    node.stop();
+}
+
+#[test]
 fn a_refusal_does_not_wait_for_a_long_body() {
     let node = start();
     let mut client = Client::connect(&node.http()[0]);
@@ -303,5 +332,55 @@ fn reads_that_repeat_the_one_before_are_answered_alike() {
     // Another Host is looked at anew.
     client.send("GET /v1/keys/a HTTP/1.1\r\nHost: evil.example\r\n\r\n");
     assert!(client.answer().0.starts_with("HTTP/1.1 403"));
+    node.stop();
+}
+
+#[test]
+fn a_precondition_says_nothing_of_what_would_fail_without_it() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    for (line, status) in [
+        ("POST /v1/keys/none:touch?ttl=50s", 404),
+        ("DELETE /v1/keys/none?strict=true", 404),
+        ("DELETE /v1/keys/none", 412),
+        ("PUT /v1/keys/none", 412),
+    ] {
+        assert_eq!(ask(&mut client, line, "If-Match: *\r\n", "").0, status, "{line}");
+    }
+    // Fields of one name are one list.
+    let (_, _, head) = ask(&mut client, "PUT /v1/keys/k", "", "v");
+    let tag = etag(&head);
+    for fields in [
+        format!("If-Match: {tag}\r\nIf-Match: \"1\"\r\n"),
+        format!("If-Match: \"1\"\r\nIf-Match: {tag}\r\n"),
+    ] {
+        assert_eq!(ask(&mut client, "GET /v1/keys/k", &fields, "").0, 200, "{fields}");
+        let fields = fields.replace("If-Match", "If-None-Match");
+        assert_eq!(ask(&mut client, "GET /v1/keys/k", &fields, "").0, 304, "{fields}");
+    }
+    node.stop();
+}
+
+#[test]
+fn a_client_of_http_1_0_is_told_that_its_connection_stays() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    client.send("GET /v1/keys/k HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert!(client.answer().0.contains("\r\nconnection: keep-alive\r\n"));
+    client.send("PUT /v1/keys/k HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nv");
+    assert!(client.answer().0.contains("\r\nconnection: keep-alive\r\n"));
+    client.send("GET /v1/keys/k HTTP/1.0\r\n\r\n");
+    let last = client.rest();
+    assert!(last.contains("\r\nconnection: close\r\n") && last.ends_with("\r\n\r\nv"), "{last}");
+    node.stop();
+}
+
+#[test]
+fn a_problem_says_where_its_key_is() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    // The slot of "foo" is that of Redis Cluster.
+    let (_, body, _) = ask(&mut client, "GET /v1/keys/foo", "", "");
+    assert!(body.contains("\"map\":1,\"slot\":12182,"), "{body}");
     node.stop();
 }

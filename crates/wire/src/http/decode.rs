@@ -79,10 +79,10 @@ pub struct Request<'a> {
     pub content_encoding: Option<&'a [u8]>,
     /// Whether the client would wait for another's fill (`Prefer: wait=`, RFC 7240).
     pub is_wait_preferred: bool,
-    /// `If-Match`, as it was sent.
-    pub if_match: Option<&'a [u8]>,
-    /// `If-None-Match`, as it was sent.
-    pub if_none_match: Option<&'a [u8]>,
+    /// `If-Match`, as it was sent; of several fields one list.
+    pub if_match: Option<Cow<'a, [u8]>>,
+    /// `If-None-Match`, as it was sent; of several fields one list.
+    pub if_none_match: Option<Cow<'a, [u8]>>,
     /// `Authorization`, as it was sent.
     pub authorization: Option<&'a [u8]>,
     /// `Host`, as it was sent.
@@ -93,6 +93,8 @@ pub struct Request<'a> {
     pub is_continue_expected: bool,
     /// Whether the connection stays open after the answer.
     pub is_keep_alive: bool,
+    /// Whether the client has to be told so: one of HTTP/1.0 takes silence for the contrary.
+    pub is_keep_alive_told: bool,
     /// The bytes of the head; the body follows them.
     pub head_len: usize,
     /// The bytes of the body.
@@ -114,6 +116,8 @@ pub struct Plain {
     pub stale_for: Option<Duration>,
     /// Whether the connection stays open after the answer.
     pub is_keep_alive: bool,
+    /// Whether the client has to be told so.
+    pub is_keep_alive_told: bool,
 }
 
 impl<'a> Request<'a> {
@@ -141,6 +145,7 @@ impl<'a> Request<'a> {
             origin: None,
             is_continue_expected: false,
             is_keep_alive: false,
+            is_keep_alive_told: false,
             head_len: 0,
             body_len: 0,
         }
@@ -168,6 +173,7 @@ impl<'a> Request<'a> {
             ttl: self.ttl,
             stale_for: self.stale_for,
             is_keep_alive: self.is_keep_alive,
+            is_keep_alive_told: self.is_keep_alive_told,
         })
     }
 }
@@ -183,6 +189,7 @@ impl Plain {
             ttl: None,
             stale_for: None,
             is_keep_alive: true,
+            is_keep_alive_told: false,
         }
     }
 
@@ -196,6 +203,7 @@ impl Plain {
             ttl: self.ttl,
             stale_for: self.stale_for,
             is_keep_alive: self.is_keep_alive,
+            is_keep_alive_told: self.is_keep_alive_told,
             ..Request::empty()
         }
     }
@@ -210,6 +218,8 @@ pub struct Refusal {
     pub code: &'static str,
     /// What to do about it.
     pub detail: &'static str,
+    /// Whether it answers a `HEAD`: the answer has no body then.
+    pub is_head: bool,
     /// For 405: what is allowed.
     pub allow: Option<&'static str>,
     /// Head and body together, where their end is known; the connection must close where it is not.
@@ -228,7 +238,7 @@ impl fmt::Display for Refusal {
 impl core::error::Error for Refusal {}
 
 pub(super) const fn refusal(status: u16, code: &'static str, detail: &'static str) -> Refusal {
-    Refusal { status, code, detail, allow: None, used: None, is_for_control: false }
+    Refusal { status, code, detail, is_head: false, allow: None, used: None, is_for_control: false }
 }
 
 pub(super) const fn for_control(refusal: Refusal) -> Refusal {
@@ -268,7 +278,8 @@ impl Decoder {
         match head.parse_with_uninit_headers(input, &mut fields) {
             Ok(httparse::Status::Complete(len)) => {
                 self.seen = 0;
-                request(&head, len).map(Some)
+                let is_head = head.method == Some("HEAD");
+                request(&head, len).map(Some).map_err(|refusal| Refusal { is_head, ..refusal })
             }
             Ok(httparse::Status::Partial) => {
                 self.seen = input.len();
@@ -333,6 +344,7 @@ fn request<'a>(head: &httparse::Request<'_, 'a>, head_len: usize) -> Result<Requ
     let mut request =
         Request { is_keep_alive: head.version == Some(1), head_len, ..Request::empty() };
     let late = fields(head, &mut request)?;
+    request.is_keep_alive_told = request.is_keep_alive && head.version == Some(0);
     // From here on the end of the request is known, so the connection survives a refusal.
     let used = head_len.saturating_add(request.body_len);
     target_of(head, target, late, &mut request)
@@ -377,13 +389,13 @@ fn fields<'a>(
                 }
                 request.is_continue_expected = true;
             }
-            8 if is("if-match") => request.if_match = Some(field.value),
+            8 if is("if-match") => add_to_list(&mut request.if_match, field.value),
             10 if is("connection") => keep_alive(field.value, request),
             12 if is("ringhold-ttl") => late.ttl = Some(field.value),
             12 if is("content-type") => {
                 request.content_type = Some(field.value).filter(|value| !is_form(value));
             }
-            13 if is("if-none-match") => request.if_none_match = Some(field.value),
+            13 if is("if-none-match") => add_to_list(&mut request.if_none_match, field.value),
             13 if is("authorization") => request.authorization = Some(field.value),
             14 if is("content-length") => {
                 let len = length_of(field.value)?;
@@ -416,6 +428,14 @@ fn fields<'a>(
             Ok(late)
         }
     }
+}
+
+/// Adds a field to the list of those of its name before it (RFC 9110, 5.3).
+fn add_to_list<'a>(list: &mut Option<Cow<'a, [u8]>>, value: &'a [u8]) {
+    *list = Some(match list.take() {
+        None => Cow::Borrowed(value),
+        Some(before) => Cow::Owned([&before, &b", "[..], value].concat()),
+    });
 }
 
 fn length_of(value: &[u8]) -> Result<usize, Refusal> {

@@ -4,6 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use ringhold_types::slot::Slot;
+
 /// The head of an answer or a request, built field by field.
 #[derive(Debug)]
 pub struct Head<'o> {
@@ -99,19 +101,20 @@ pub fn names_version(list: &[u8], version: u64, comparison: Comparison) -> bool 
     })
 }
 
-/// The body of a problem (RFC 9457, `application/problem+json`). No argument comes from a client, so nothing needs
-/// escaping but the node's name, of which only plain characters are kept.
+/// The body of a problem (RFC 9457, `application/problem+json`), of a key in `slot` if it is of one. No argument comes from
+/// a client, so nothing needs escaping but the node's name, of which only plain characters are kept.
 #[must_use]
-pub fn problem(status: u16, code: &str, detail: &str, node: &str) -> String {
+pub fn problem(status: u16, code: &str, detail: &str, node: &str, slot: Option<Slot>) -> String {
     let title = status_line(status).get(4..).unwrap_or_default();
     let node: String = node
         .chars()
         .filter(|char| char.is_ascii_alphanumeric() || "-_.:".contains(*char))
         .collect();
-    let is_retryable = matches!(status, 429 | 503);
+    let is_retryable = matches!(status, 408 | 429 | 503);
+    let slot = slot.map_or_else(String::new, |slot| format!(",\"slot\":{}", slot.number()));
     format!(
         "{{\"type\":\"/problems/{code}\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{detail}\",\
-         \"code\":\"{code}\",\"node\":\"{node}\",\"retryable\":{is_retryable},\"outcome\":\"not_applied\"}}"
+         \"code\":\"{code}\",\"node\":\"{node}\",\"map\":1{slot},\"retryable\":{is_retryable},\"outcome\":\"not_applied\"}}"
     )
 }
 
@@ -127,6 +130,7 @@ fn status_line(status: u16) -> &'static str {
         403 => "403 Forbidden",
         404 => "404 Not Found",
         405 => "405 Method Not Allowed",
+        408 => "408 Request Timeout",
         409 => "409 Conflict",
         412 => "412 Precondition Failed",
         413 => "413 Content Too Large",

@@ -159,7 +159,7 @@ pub struct Route {
     pub takes: Body,
     /// What it answers when it succeeds: status, what that says, the body.
     pub answers: &'static [(u16, &'static str, Body)],
-    /// The statuses of its problems, beside 400, 401 and 403, which every route has.
+    /// The statuses of its problems, beside 400, 401, 403 and 408, which every route has.
     pub problems: &'static [u16],
 }
 

@@ -48,7 +48,7 @@ fn a_request_is_read_with_all_that_matters() {
         assert_eq!(request.method, Method::Put);
         assert_eq!(request.key, Cow::Borrowed(b"a/b\0c".as_slice()));
         assert_eq!(request.ttl, Some(Duration::from_millis(250)));
-        assert_eq!(request.if_none_match, Some(b"*".as_slice()));
+        assert_eq!(request.if_none_match.as_deref(), Some(b"*".as_slice()));
         assert!(!request.is_keep_alive);
         (request.head_len, request.body_len)
     });
@@ -185,7 +185,7 @@ fn an_answer_is_a_status_line_and_fields() {
     let mut out = Vec::new();
     Head::new(&mut out, 204).etag(7).number("content-length", 0).end();
     assert_eq!(out, b"HTTP/1.1 204 No Content\r\netag: \"7\"\r\ncontent-length: 0\r\n\r\n");
-    let text = problem(404, "no-such-key", "no entry has this key", "a\"b");
+    let text = problem(404, "no-such-key", "no entry has this key", "a\"b", None);
     assert!(text.contains("\"title\":\"Not Found\"") && text.contains("\"node\":\"ab\""), "{text}");
 }
 

@@ -2,8 +2,9 @@
 
 use ringhold_store::entry::{EntryRef, UpdateError, ValueRef};
 use ringhold_types::entry::{Deadlines, Version};
+use ringhold_types::slot::Slot;
 use ringhold_types::time::{Now, UnixTime};
-use ringhold_wire::http::decode::Refusal;
+use ringhold_wire::http::decode::{Method, Refusal, Request};
 use ringhold_wire::http::encode::{Head, problem};
 
 use super::too_large;
@@ -60,23 +61,50 @@ pub(super) struct Answer<'a> {
     pub(super) node: &'a NodeState,
     pub(super) fate: Fate,
     pub(super) out: &'a mut Output,
+    /// The slot of the request's key, if it has one.
+    pub(super) slot: Option<Slot>,
     /// Whether a read found the key.
     pub(super) is_hit: Option<bool>,
+    /// Whether it answers a `HEAD`: what would be its body is left out.
+    pub(super) is_head: bool,
+    /// Whether the client has to be told that the connection stays open.
+    pub(super) is_keep_alive_told: bool,
 }
 
-impl Answer<'_> {
+impl<'a> Answer<'a> {
+    /// The answer to `request`.
+    pub(super) fn to(
+        request: &Request<'_>,
+        slot: Slot,
+        node: &'a NodeState,
+        out: &'a mut Output,
+    ) -> Self {
+        Self {
+            node,
+            fate: if request.is_keep_alive { Fate::Open } else { Fate::Close },
+            out,
+            slot: Some(slot),
+            is_hit: None,
+            is_head: request.method == Method::Head,
+            is_keep_alive_told: request.is_keep_alive_told,
+        }
+    }
+
     /// Begins an answer with what every answer carries.
     pub(super) fn head(&mut self, status: u16) -> Head<'_> {
         let mut head = Head::new(&mut self.out.bytes, status);
         head.fields(self.node.http_fields.as_bytes());
         if self.fate == Fate::Close {
             head.field("connection", b"close");
+        } else if self.is_keep_alive_told {
+            head.field("connection", b"keep-alive");
         }
         head
     }
 
     pub(super) fn problem(&mut self, refusal: &Refusal) {
-        let body = problem(refusal.status, refusal.code, refusal.detail, &self.node.name);
+        let body =
+            problem(refusal.status, refusal.code, refusal.detail, &self.node.name, self.slot);
         let mut head = self.head(refusal.status);
         if let Some(allow) = refusal.allow {
             head.field("allow", allow.as_bytes());
@@ -89,18 +117,18 @@ impl Answer<'_> {
         }
         head.field("content-type", b"application/problem+json");
         head.number("content-length", wide(body.len())).end();
-        self.out.bytes.extend_from_slice(body.as_bytes());
+        self.body(&body);
+    }
+
+    /// Adds the body that was announced.
+    fn body(&mut self, text: &str) {
+        if !self.is_head {
+            self.out.bytes.extend_from_slice(text.as_bytes());
+        }
     }
 
     pub(super) fn simple_problem(&mut self, status: u16, code: &'static str, detail: &'static str) {
-        self.problem(&Refusal {
-            status,
-            code,
-            detail,
-            allow: None,
-            used: Some(0),
-            is_for_control: false,
-        });
+        self.problem(&Refusal { status, code, detail, used: Some(0), ..too_large() });
     }
 
     pub(super) fn failed(&mut self, error: UpdateError) {
@@ -132,17 +160,17 @@ impl Answer<'_> {
     /// The current version of an entry whose precondition failed.
     pub(super) fn precondition_failed(&mut self, version: Option<Version>) {
         let detail = "the entry is not as the request's precondition says";
-        let body = problem(412, "precondition-failed", detail, &self.node.name);
+        let body = problem(412, "precondition-failed", detail, &self.node.name, self.slot);
         let mut head = self.head(412);
         if let Some(Version(version)) = version {
             head.etag(version);
         }
         head.field("content-type", b"application/problem+json");
         head.number("content-length", wide(body.len())).end();
-        self.out.bytes.extend_from_slice(body.as_bytes());
+        self.body(&body);
     }
 
-    pub(super) fn value(&mut self, entry: &EntryRef<'_>, now: Now, is_head: bool) {
+    pub(super) fn value(&mut self, entry: &EntryRef<'_>, now: Now) {
         let value = entry.value();
         let freshness = Freshness::of(entry.deadlines(), now);
         self.out.bytes.reserve(512 + value.len());
@@ -156,7 +184,7 @@ impl Answer<'_> {
             Some(fields) => head.fields(&fields).fields(VALUE_FIELDS),
         };
         head.end();
-        if is_head {
+        if self.is_head {
             return;
         }
         match value {
@@ -172,15 +200,13 @@ impl Answer<'_> {
         head.end();
     }
 
-    pub(super) fn missing(&mut self, is_head: bool) {
-        let body = problem(404, "no-such-key", "no entry has this key", &self.node.name);
+    pub(super) fn missing(&mut self) {
+        let body = problem(404, "no-such-key", "no entry has this key", &self.node.name, self.slot);
         let mut head = self.head(404);
         head.field("cache-status", b"ringhold; fwd=miss");
         head.field("content-type", b"application/problem+json");
         head.number("content-length", wide(body.len())).end();
-        if !is_head {
-            self.out.bytes.extend_from_slice(body.as_bytes());
-        }
+        self.body(&body);
     }
 }
 

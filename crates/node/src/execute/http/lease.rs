@@ -64,6 +64,6 @@ fn answer_with(
         return false;
     }
     answer.is_hit = Some(true);
-    answer.value(&entry, now, false);
+    answer.value(&entry, now);
     true
 }

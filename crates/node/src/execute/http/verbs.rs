@@ -105,7 +105,8 @@ pub(super) fn touch<C: Cells>(
     match outcome {
         Err(error) => answer.failed(error),
         Ok(Outcome::Touched) => answer.head(204).end(),
-        Ok(_) if holds(request, before) => answer.missing(false),
+        // Preconditions say nothing of what would fail without them (RFC 9110, 13.2.1).
+        Ok(_) if before.is_none() => answer.missing(),
         Ok(_) => answer.precondition_failed(before),
     }
 }
