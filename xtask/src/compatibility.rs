@@ -24,6 +24,7 @@ What differs from Redis on purpose:
   sixteen databases, not other namespaces.
 - `SCAN` cursors are places (slot and hash), valid on every node; `COUNT` is kept to within keys of equal hash.
 - Evicted and expired keys count as changed for `WATCH`; at most 16,384 keys are watched per connection.
+- A pattern has at most 4096 bytes.
 - `CLIENT PAUSE` lets `CLIENT`, `QUIT` and `RESET` through, and does not touch HTTP clients.
 - `CLIENT UNBLOCK` never finds anybody: no command blocks. `WAIT` answers 0 on a node alone.
 - `INFO commandstats` counts calls, refused and failed ones, and does not time them: `usec` is 0. `expires` and `avg_ttl` of
@@ -32,7 +33,8 @@ What differs from Redis on purpose:
   `allkeys-lfu` and `noeviction`, for the sixteen databases together; other namespaces have their own.
 - `OBJECT FREQ` is 0 to 3. `OBJECT IDLETIME` fails, as in Redis when uses are counted; `OBJECT ENCODING` says what Redis would do
   with a value that was set whole.
-- A transaction and a reply that is put together in memory have at most 64 MiB.
+- A transaction and a reply that is put together in memory have at most 64 MiB. A command of a transaction whose reply would make
+  the replies longer is executed and answered with an error.
 ";
 
 /// The whole document.

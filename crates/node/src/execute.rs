@@ -33,6 +33,7 @@ use ringhold_wire::resp::table::{Command, CommandId, Flags};
 
 use crate::args::{Args, LargeArg};
 use crate::cells::{Access, Cells};
+use crate::glob::PatternTooLong;
 use crate::number;
 use crate::output::Output;
 use crate::session::Fate;
@@ -384,6 +385,12 @@ impl From<UpdateError> for Failure {
     fn from(error: UpdateError) -> Self {
         match error {
             UpdateError::Full { retry: true } | UpdateError::NeedRoom { .. } => Self::TRY_AGAIN,
+impl From<PatternTooLong> for Failure {
+    fn from(PatternTooLong { len, max }: PatternTooLong) -> Self {
+        Self::owned(format!("ERR pattern of {len} bytes exceeds the limit of {max} bytes"))
+    }
+}
+
             UpdateError::Full { retry: false } => Self::OUT_OF_MEMORY,
             UpdateError::TooManySpaces { max } => {
                 Self::owned(format!("ERR there are {max} namespaces with entries already"))

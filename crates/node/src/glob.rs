@@ -2,11 +2,46 @@
 //! `*` any bytes, `?` one byte, `[abc]`, `[a-z]`, `[^a]` one byte of a set, `\` takes the next byte as it is.
 //!
 //! A `*` that turns out wrong is tried again one byte later, and only the last one: the cost is at most the product of
-//! the two lengths, where Redis's recursion grows exponentially with the number of stars.
+//! the two lengths, where Redis's recursion grows exponentially with the number of stars. So that the product stays small
+//! as well, a pattern has at most [`PATTERN_LEN_MAX`] bytes.
 
-/// Whether `pattern` matches all of `text`.
-#[must_use]
-pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+/// The longest pattern, in bytes; a longer one is refused. It is matched with every key there is.
+pub const PATTERN_LEN_MAX: usize = 4 * 1024;
+
+/// A pattern.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern<'p>(&'p [u8]);
+
+/// A pattern of more than [`PATTERN_LEN_MAX`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatternTooLong {
+    /// Its length, in bytes.
+    pub len: usize,
+    /// The greatest length, in bytes.
+    pub max: usize,
+}
+
+impl<'p> Pattern<'p> {
+    /// The pattern that `text` writes down.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternTooLong`]
+    pub const fn new(text: &'p [u8]) -> Result<Self, PatternTooLong> {
+        if text.len() > PATTERN_LEN_MAX {
+            return Err(PatternTooLong { len: text.len(), max: PATTERN_LEN_MAX });
+        }
+        Ok(Self(text))
+    }
+
+    /// Whether it matches all of `text`.
+    #[must_use]
+    pub fn matches(self, text: &[u8]) -> bool {
+        matches(self.0, text)
+    }
+}
+
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on when what follows the last star does not match: the pattern behind it, the text it began with.
     let mut star: Option<(usize, usize)> = None;
@@ -71,13 +106,6 @@ fn set(pattern: &[u8], mut p: usize, byte: u8) -> Option<usize> {
     (is_member != is_negated).then_some(p)
 }
 
-/// The bytes that everything which `pattern` matches begins with.
-#[must_use]
-pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
-    let special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
-    &pattern[..pattern.iter().position(special).unwrap_or(pattern.len())]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,9 +136,15 @@ mod tests {
             ("key:*:x", "key:1:2:x", true),
             ("*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), is_match, "{pattern} {text}");
+            let read = Pattern::new(pattern.as_bytes()).expect("it is short");
+            assert_eq!(read.matches(text.as_bytes()), is_match, "{pattern} {text}");
         }
-        assert_eq!(literal_prefix(b"user:*"), b"user:");
-        assert_eq!(literal_prefix(b"plain"), b"plain");
+    }
+
+    #[test]
+    fn a_pattern_is_bounded() {
+        assert!(Pattern::new(&[b'['; PATTERN_LEN_MAX]).is_ok());
+        let refused = Pattern::new(&[b'['; PATTERN_LEN_MAX + 1]).err();
+        assert_eq!(refused, Some(PatternTooLong { len: 4097, max: 4096 }));
     }
 }

@@ -96,11 +96,14 @@ impl CellLog {
         match change {
             Change::Put { key, .. } | Change::Delete { key } => {
                 let hash = self.seed.key(key).hash;
-                self.watches.note(namespace, hash);
+                self.watches.note(namespace, hash, matches!(change, Change::Put { .. }));
                 self.leases.end(namespace, hash);
             }
-            Change::Touch { key, .. } | Change::Expire { key } | Change::Evict { key } => {
-                self.watches.note(namespace, self.seed.key(key).hash);
+            Change::Touch { key, .. } => {
+                self.watches.note(namespace, self.seed.key(key).hash, true);
+            }
+            Change::Expire { key } | Change::Evict { key } => {
+                self.watches.note(namespace, self.seed.key(key).hash, false);
             }
             Change::Clear => {
                 self.watches.note_clear(namespace, slot);
@@ -285,8 +288,9 @@ impl ShardCell {
     }
 
     /// Begins to watch `key`: the stamp to ask [`ShardCell::is_changed`] with.
-    pub fn watch(&mut self, key: Key<'_>) -> u64 {
-        self.log.watches.add(key.namespace, key.at)
+    pub fn watch(&mut self, key: Key<'_>, now: Now) -> u64 {
+        let is_present = matches!(self.peek(key, now), Lookup::Hit(_));
+        self.log.watches.add(key.namespace, key.at, is_present)
     }
 
     /// Ends watching a key.

@@ -225,7 +225,7 @@ fn a_disabled_command_is_unknown() {
     let mut world = World::resp();
     world.check(
         "FLUSHALL\r\nCOMMAND INFO flushall\r\nFLUSHDB\r\n",
-        "-ERR unknown command 'FLUSHALL', with args beginning with: \r\n*1\r\n*-1\r\n+OK\r\n",
+        "-ERR unknown command 'FLUSHALL', with args beginning with: \r\n*1\r\n$-1\r\n+OK\r\n",
     );
 }
 
@@ -294,4 +294,38 @@ fn a_conversation_is_the_same_however_its_bytes_are_split() {
     for step in [1, 7, 64, 1000, 65_536] {
         assert!(whole(step) == expected, "in pieces of {step}");
     }
+}
+
+#[test]
+fn what_transactions_hold_is_in_the_account() {
+    let mut world = World::resp();
+    let key = |number: usize| format!("{number:060000}");
+    let watch = |key: &str| format!("*2\r\n$5\r\nWATCH\r\n${}\r\n{key}\r\n", key.len());
+    for number in 0..10 {
+        // Repeated keys are held once.
+        world.check(&watch(&key(number)), "+OK\r\n");
+        world.check(&watch(&key(number)), "+OK\r\n");
+    }
+    let held = world.node.held.bytes() + crate::held::FREE_LEN_MAX;
+    assert!((600_000..620_000).contains(&held), "{held}");
+    world.check("UNWATCH\r\nMULTI\r\n", "+OK\r\n+OK\r\n");
+    assert_eq!(world.node.held.bytes(), 0);
+    for number in 0..10 {
+        world.check(&format!("*2\r\n$3\r\nGET\r\n$60000\r\n{}\r\n", key(number)), "+QUEUED\r\n");
+    }
+    let held = world.node.held.bytes() + crate::held::FREE_LEN_MAX;
+    assert!((600_000..620_000).contains(&held), "{held}");
+    world.check("DISCARD\r\nMULTI\r\n", "+OK\r\n+OK\r\n");
+    assert_eq!(world.node.held.bytes(), 0);
+    // Others hold everything but what each has free.
+    let all = crate::held::HELD_LEN_MAX + crate::held::FREE_LEN_MAX;
+    assert!(world.node.held.change(0, all));
+    world.check(&format!("GET {}\r\n", key(1)), "+QUEUED\r\n");
+    let refused =
+        "-TRYAGAIN too many bytes of incomplete commands are held for all clients, try again\r\n";
+    world.check(
+        &format!("GET {}\r\nGET k\r\n", key(2)),
+        &format!("+QUEUED\r\n{}{refused}", "+QUEUED\r\n"),
+    );
+    assert_eq!(world.one.0.fate(), crate::session::Fate::Close);
 }

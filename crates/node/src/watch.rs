@@ -26,6 +26,8 @@ struct Row {
     watchers: u32,
     /// The stamp of the last change; 0: none since it is watched.
     changed: u64,
+    /// Whether there is an entry, so that clearing its slot is a change.
+    is_present: bool,
 }
 
 impl Watches {
@@ -36,14 +38,17 @@ impl Watches {
         self.rows.is_empty()
     }
 
-    /// Begins to watch a key; the stamp to ask with.
-    pub fn add(&mut self, namespace: NamespaceId, at: KeyHash) -> u64 {
+    /// Begins to watch a key, which has an entry or not; the stamp to ask with.
+    pub fn add(&mut self, namespace: NamespaceId, at: KeyHash, is_present: bool) -> u64 {
         let row = self.rows.entry((namespace, at.hash)).or_insert(Row {
             slot: at.slot,
             watchers: 0,
             changed: 0,
+            is_present,
         });
         row.watchers += 1;
+        // Of another key with the same hash, perhaps.
+        row.is_present |= is_present;
         self.stamp
     }
 
@@ -63,20 +68,22 @@ impl Watches {
         self.rows.get(&(namespace, at.hash)).is_none_or(|row| row.changed > stamp)
     }
 
-    /// Notes a change of a key.
-    pub fn note(&mut self, namespace: NamespaceId, hash: u64) {
+    /// Notes a change of a key, after which it has an entry or not.
+    pub fn note(&mut self, namespace: NamespaceId, hash: u64, is_present: bool) {
         if let Some(row) = self.rows.get_mut(&(namespace, hash)) {
             self.stamp += 1;
             row.changed = self.stamp;
+            row.is_present = is_present;
         }
     }
 
-    /// Notes that all keys of a slot are gone.
+    /// Notes that all keys of a slot are gone. A key that had no entry is as it was.
     pub fn note_clear(&mut self, namespace: NamespaceId, slot: Slot) {
         self.stamp += 1;
         for ((row_namespace, _), row) in &mut self.rows {
-            if *row_namespace == namespace && row.slot == slot {
+            if *row_namespace == namespace && row.slot == slot && row.is_present {
                 row.changed = self.stamp;
+                row.is_present = false;
             }
         }
     }

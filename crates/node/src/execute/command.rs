@@ -6,7 +6,7 @@ use ringhold_wire::resp::table::{COMMANDS, Command, CommandId, KeySpec, find};
 use super::{Call, Done, Failure};
 use crate::args::Args;
 use crate::cells::Cells;
-use crate::glob;
+use crate::glob::Pattern;
 
 /// `COMMAND [COUNT | INFO | DOCS | LIST | GETKEYS | GETKEYSANDFLAGS | HELP]`
 pub(super) fn command<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
@@ -17,8 +17,8 @@ pub(super) fn command<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
             let count = i64::try_from(enabled(call).count()).unwrap_or(0);
             call.reply().integer(count);
         }
-        b"info" => info(call),
-        b"docs" => docs(call),
+        b"info" => return info(call),
+        b"docs" => return docs(call),
         b"list" => return list(call),
         b"getkeys" => return keys(call, false),
         b"getkeysandflags" => return keys(call, true),
@@ -68,19 +68,21 @@ fn info_of_all<C: Cells>(call: &mut Call<'_, '_, C>) {
     all.iter().for_each(|command| describe(command, &mut reply));
 }
 
-fn info<C: Cells>(call: &mut Call<'_, '_, C>) {
+fn info<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     if call.args.len() == 2 {
-        return info_of_all(call);
+        info_of_all(call);
+        return Ok(());
     }
-    let asked: Vec<_> = (2..call.args.len()).map(|idx| named(call, call.args.get(idx))).collect();
-    let mut reply = call.reply();
-    reply.array(asked.len());
-    for command in asked {
-        match command {
-            Some(command) => describe(command, &mut reply),
-            None => reply.null_array(),
+    let (start, asked) = (call.out.bytes.len(), call.args.len() - 2);
+    call.reply().array(asked);
+    for idx in 2..call.args.len() {
+        match named(call, call.args.get(idx)) {
+            Some(command) => describe(command, &mut call.reply()),
+            None => call.reply().null(),
         }
+        call.check_reply(start)?;
     }
+    Ok(())
 }
 
 /// The ten fields of a command.
@@ -148,15 +150,19 @@ fn describe_keys(spec: &KeySpec, reply: &mut Encoder<'_>) {
     field(reply, "limit", 0);
 }
 
-fn docs<C: Cells>(call: &mut Call<'_, '_, C>) {
+fn docs<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let asked: Vec<_> = if call.args.len() == 2 {
         enabled(call).collect()
     } else {
         (2..call.args.len()).filter_map(|idx| named(call, call.args.get(idx))).collect()
     };
-    let mut reply = call.reply();
-    reply.map(asked.len());
-    asked.iter().for_each(|command| document(command, &mut reply));
+    let start = call.out.bytes.len();
+    call.reply().map(asked.len());
+    for command in asked {
+        document(command, &mut call.reply());
+        call.check_reply(start)?;
+    }
+    Ok(())
 }
 
 fn document(command: &Command, reply: &mut Encoder<'_>) {
@@ -195,7 +201,10 @@ fn list<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
                     .categories()
                     .any(|category| category.as_bytes()[1..].eq_ignore_ascii_case(word))
             }),
-            b"pattern" => names.retain(|command| glob::matches(word, command.name.as_bytes())),
+            b"pattern" => {
+                let pattern = Pattern::new(word)?;
+                names.retain(|command| pattern.matches(command.name.as_bytes()));
+            }
             _ => return Err(Failure::SYNTAX),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Call, Done, Failure};
 use crate::cells::{Cells, with_room};
-use crate::glob;
+use crate::glob::Pattern;
 use crate::namespaces::{Namespace, Terms};
 use crate::number;
 use crate::shard_cell::ShardCell;
@@ -138,7 +138,7 @@ fn memory(text: &str) -> Option<u64> {
 pub(super) fn config<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let sub = call.args.get(1).to_ascii_lowercase();
     match sub.as_slice() {
-        b"get" => get(call),
+        b"get" => get(call)?,
         b"set" => set(call)?,
         b"resetstat" => {
             call.node.stats.reset();
@@ -149,14 +149,17 @@ pub(super) fn config<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     Ok(())
 }
 
-fn get<C: Cells>(call: &mut Call<'_, '_, C>) {
-    let is_asked = |setting: &&Setting| {
-        (2..call.args.len()).any(|idx| {
-            let pattern = call.args.get(idx).to_ascii_lowercase();
-            glob::matches(&pattern, setting.name.as_bytes())
-        })
-    };
-    let asked: Vec<_> = SETTINGS.iter().filter(is_asked).collect();
+fn get<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
+    let mut is_asked = [false; SETTINGS.len()];
+    for idx in 2..call.args.len() {
+        let pattern = call.args.get(idx).to_ascii_lowercase();
+        let pattern = Pattern::new(&pattern)?;
+        for (is_asked, setting) in is_asked.iter_mut().zip(SETTINGS) {
+            *is_asked |= pattern.matches(setting.name.as_bytes());
+        }
+    }
+    let asked: Vec<_> =
+        SETTINGS.iter().zip(is_asked).filter_map(|(setting, is)| is.then_some(setting)).collect();
     let node = call.node;
     let mut reply = call.reply();
     reply.map(asked.len());
@@ -164,12 +167,13 @@ fn get<C: Cells>(call: &mut Call<'_, '_, C>) {
         reply.bulk(setting.name.as_bytes());
         reply.bulk((setting.get)(node).as_bytes());
     }
+    Ok(())
 }
 
-/// All settings or none: names are checked before the first is changed.
+/// All settings or none: when a value is refused, those before it are as they were.
 fn set<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     if !call.args.len().is_multiple_of(2) {
-        return Err(Failure::text("ERR wrong number of arguments for 'config|set' command"));
+        return Err(Failure::SYNTAX);
     }
     let word = |idx: usize| String::from_utf8_lossy(call.args.get(idx)).to_ascii_lowercase();
     let mut changes = Vec::new();
@@ -188,8 +192,16 @@ fn set<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
             None => return Err(refused(setting, "can't set immutable config")),
         }
     }
+    let mut changed: Vec<(Change, String)> = Vec::new();
     for (setting, change, value) in changes {
-        change(call.node, &value).map_err(|why| refused(setting, &why))?;
+        let before = (setting.get)(call.node);
+        if let Err(why) = change(call.node, &value) {
+            for (change, before) in changed.into_iter().rev() {
+                let _is_taken: Result<(), _> = change(call.node, &before);
+            }
+            return Err(refused(setting, &why));
+        }
+        changed.push((change, before));
         if setting.name == POLICY {
             set_policy(call, value == EVICTION)?;
         }

@@ -14,7 +14,7 @@ use ringhold_types::slot::{SLOTS, Slot};
 use super::keys::kind_name;
 use super::{Call, Done, Failure};
 use crate::cells::{Access, Cells};
-use crate::glob;
+use crate::glob::Pattern;
 use crate::number;
 
 /// The bits of a cursor below the slot.
@@ -104,7 +104,7 @@ pub(super) fn scan<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
             return Err(Failure::SYNTAX);
         }
         if call.args.is(idx, "match") {
-            pattern = Some(call.args.get(idx + 1));
+            pattern = Some(Pattern::new(call.args.get(idx + 1))?);
         } else if call.args.is(idx, "count") {
             count = u64::try_from(call.integer(idx + 1)?).unwrap_or(0);
             if count == 0 {
@@ -123,7 +123,7 @@ pub(super) fn scan<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let next = walk(call.access, namespace, from, count.min(COUNT_MAX), call.now, |entry| {
         let is_of_kind =
             kind.as_ref().is_none_or(|kind| kind_name(entry.kind()).as_bytes() == kind);
-        if is_of_kind && pattern.is_none_or(|pattern| glob::matches(pattern, entry.key())) {
+        if is_of_kind && pattern.is_none_or(|pattern| pattern.matches(entry.key())) {
             keys_len += entry.key().len();
             found.push(entry.key().to_vec());
         }
@@ -140,7 +140,7 @@ pub(super) fn scan<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 
 /// `KEYS pattern`
 pub(super) fn keys<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    let pattern = call.args.get(1);
+    let pattern = Pattern::new(call.args.get(1))?;
     let mut found = Vec::new();
     let mut count = 0;
     let namespace = call.session.namespace;
@@ -148,7 +148,7 @@ pub(super) fn keys<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let mut is_too_long = false;
     let mut len = 0;
     walk(call.access, namespace, Place::START, u64::MAX, call.now, |entry| {
-        if glob::matches(pattern, entry.key()) {
+        if pattern.matches(entry.key()) {
             encoder.bulk(entry.key());
             count += 1;
             len += entry.key().len() + 16;

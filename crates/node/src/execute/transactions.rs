@@ -2,9 +2,11 @@
 //! key was changed.
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
 
+use ringhold_store::entry::UpdateError;
+use ringhold_types::limits::KEY_LEN_MAX;
 use ringhold_wire::resp::table::CommandId;
 
-use super::{Call, Done, Failure, run};
+use super::{Call, Done, Failure, REPLY_LEN_MAX, run};
 use crate::cells::{Access, Cells};
 use crate::session::queue::Queue;
 use crate::session::resp::{RespSession, Watched};
@@ -13,6 +15,8 @@ use crate::stats::Counter;
 
 /// The most keys that one connection may watch.
 const WATCHED_MAX: usize = 16_384;
+/// What a watched key takes beside its bytes: the row here and the one in its shard.
+const WATCHED_LEN: usize = 192;
 
 /// `MULTI`
 pub(super) fn multi<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
@@ -52,25 +56,26 @@ pub(super) fn watch<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
         return Err(Failure::text("ERR WATCH inside MULTI is not allowed"));
     }
     let (now, namespace) = (call.now, call.session.namespace);
+    let longest = (1..call.args.len()).map(|idx| call.args.get(idx).len()).max();
+    if let Some(len) = longest.filter(|len| *len > KEY_LEN_MAX) {
+        return Err(UpdateError::KeyTooLong { len, max: KEY_LEN_MAX }.into());
+    }
     for idx in 1..call.args.len() {
         let key = call.key(idx);
-        let watched = &call.session.watched;
-        if watched.iter().any(|old| old.namespace == namespace && old.at.hash == key.at.hash) {
+        let name = (namespace, key.at.hash);
+        if call.session.watched.contains_key(&name) {
             continue;
         }
-        if watched.len() >= WATCHED_MAX {
+        if call.session.watched.len() >= WATCHED_MAX {
             return Err(Failure::text("ERR too many watched keys (16384)"));
         }
         let stamp = call.access.write(key.at.slot, |cell, _| {
             cell.reap(key, now);
-            cell.watch(key)
+            cell.watch(key, now)
         });
-        call.session.watched.push(Watched {
-            namespace,
-            at: key.at,
-            stamp,
-            key: Box::from(key.bytes),
-        });
+        let watched = Watched { at: key.at, stamp, key: Box::from(key.bytes) };
+        call.session.watched.insert(name, watched);
+        call.session.watched_len += key.bytes.len() + WATCHED_LEN;
     }
     call.reply().ok();
     Ok(())
@@ -85,10 +90,10 @@ pub(super) fn unwatch<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 
 /// Ends the watching of every key of a session; to be called before a session with watched keys is dropped.
 pub fn forget_watched<C: Cells>(session: &mut RespSession, access: &mut Access<'_, C>) {
-    for watched in session.watched.drain(..) {
-        access.write(watched.at.slot, |cell, _| cell.unwatch(watched.namespace, watched.at));
+    for ((namespace, _), watched) in std::mem::take(&mut session.watched) {
+        access.write(watched.at.slot, |cell, _| cell.unwatch(namespace, watched.at));
     }
-    session.watched.shrink_to_fit();
+    session.watched_len = 0;
 }
 
 /// `EXEC`
@@ -112,7 +117,7 @@ pub(super) fn exec<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 fn shards_of<C: Cells>(queue: &Queue, call: &Call<'_, '_, C>) -> Vec<usize> {
     let cells = call.access.cells();
     let mut shards: Vec<usize> =
-        call.session.watched.iter().map(|watched| cells.shard_of(watched.at.slot)).collect();
+        call.session.watched.values().map(|watched| cells.shard_of(watched.at.slot)).collect();
     for (id, args) in queue.iter() {
         if walks_over_all(id) {
             return (0..cells.count()).collect();
@@ -151,18 +156,19 @@ const fn walks_over_all(id: CommandId) -> bool {
 fn execute<C: Cells>(queue: &Queue, call: &mut Call<'_, '_, C>) -> bool {
     let now = call.now;
     let mut is_changed = false;
-    for watched in &call.session.watched {
-        let key = Key { namespace: watched.namespace, bytes: &watched.key, at: watched.at };
+    for ((namespace, _), watched) in &call.session.watched {
+        let key = Key { namespace: *namespace, bytes: &watched.key, at: watched.at };
         is_changed |= call.access.write(watched.at.slot, |cell, _| {
             // An entry whose time has come since is a changed one.
             cell.reap(key, now);
-            cell.is_changed(watched.namespace, watched.at, watched.stamp)
+            cell.is_changed(key.namespace, watched.at, watched.stamp)
         });
     }
     forget_watched(call.session, call.access);
     if is_changed {
         return false;
     }
+    let start = call.out.bytes.len();
     call.reply().array(queue.len());
     for (id, args) in queue.iter() {
         let mark = (call.out.bytes.len(), call.out.inserts.len());
@@ -176,7 +182,9 @@ fn execute<C: Cells>(queue: &Queue, call: &mut Call<'_, '_, C>) -> bool {
             counts: &mut *call.counts,
             out: &mut *call.out,
         };
-        if let Err(Failure(text)) = run(id, &mut inner) {
+        // A command whose reply is one too many has been executed all the same: a transaction is not undone.
+        let done = run(id, &mut inner).and_then(|()| check_replies(call, start));
+        if let Err(Failure(text)) = done {
             call.out.truncate(mark.0, mark.1);
             call.counts.add(Counter::Errors, 1);
             call.counts.failed(id);
@@ -184,4 +192,14 @@ fn execute<C: Cells>(queue: &Queue, call: &mut Call<'_, '_, C>) -> bool {
         }
     }
     true
+}
+
+/// Fails when the replies of a transaction that began at `start` have become too long together.
+fn check_replies<C: Cells>(call: &Call<'_, '_, C>, start: usize) -> Done {
+    if call.out.bytes.len() - start > REPLY_LEN_MAX {
+        return Err(Failure::text(
+            "ERR executed, but the replies of the transaction would exceed 64 MiB",
+        ));
+    }
+    Ok(())
 }

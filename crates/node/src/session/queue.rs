@@ -9,6 +9,11 @@ use crate::args::Args;
 /// The most bytes that the commands of one transaction may have, arguments and their bookkeeping.
 pub(crate) const QUEUE_LEN_MAX: usize = 64 * 1024 * 1024;
 
+/// What the bookkeeping of an argument takes beside its bytes, and of a command beside its arguments, with what vectors
+/// have to spare.
+const ARG_LEN: usize = 32;
+const COMMAND_LEN: usize = 48;
+
 /// The commands of an open transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -25,8 +30,8 @@ impl Queue {
     /// Adds a command; false when the transaction would be too long.
     #[must_use]
     pub(crate) fn push(&mut self, id: CommandId, args: Args<'_>) -> bool {
-        let more: usize = (0..args.len()).map(|idx| args.get(idx).len() + 32).sum();
-        if self.bytes.len() + 32 * self.args.len() + more > QUEUE_LEN_MAX {
+        let more: usize = (0..args.len()).map(|idx| args.get(idx).len() + ARG_LEN).sum();
+        if self.held_len() + more + COMMAND_LEN > QUEUE_LEN_MAX {
             return false;
         }
         let first = self.args.len();
@@ -37,6 +42,11 @@ impl Queue {
         }
         self.commands.push((id, first..self.args.len()));
         true
+    }
+
+    /// The bytes that it takes.
+    pub(crate) fn held_len(&self) -> usize {
+        self.bytes.len() + ARG_LEN * self.args.len() + COMMAND_LEN * self.commands.len()
     }
 
     /// How many commands wait.

@@ -1,5 +1,6 @@
 //! The state of a connection that speaks RESP.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringhold_store::hash::KeyHash;
@@ -31,8 +32,10 @@ pub struct RespSession {
     pub is_no_touch: bool,
     /// The transaction that `MULTI` opened.
     pub(crate) queue: Option<Box<Queue>>,
-    /// The keys that the next `EXEC` depends on.
-    pub(crate) watched: Vec<Watched>,
+    /// The keys that the next `EXEC` depends on, by namespace and hash.
+    pub(crate) watched: BTreeMap<(NamespaceId, u64), Watched>,
+    /// The bytes that they take.
+    pub(crate) watched_len: usize,
     /// Its last command, as an index of the table.
     pub(crate) command: u8,
     /// Where decoding stopped in an incomplete command.
@@ -42,7 +45,6 @@ pub struct RespSession {
 /// A key that `WATCH` named.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
-    pub(crate) namespace: NamespaceId,
     pub(crate) at: KeyHash,
     /// The stamp of the key's shard when it began to be watched.
     pub(crate) stamp: u64,
@@ -71,7 +73,8 @@ impl RespSession {
             replies: Replies::On,
             is_no_touch: false,
             queue: None,
-            watched: Vec::new(),
+            watched: BTreeMap::new(),
+            watched_len: 0,
             command: u8::MAX,
             decoder: Decoder::new(),
         }
@@ -87,6 +90,12 @@ impl RespSession {
         self.queue = None;
         self.record.rename(|names| names.name = Box::from(""));
         self.record.set_no_evict(false);
+    }
+
+    /// The bytes that it holds for a transaction.
+    #[inline]
+    pub(crate) fn held_len(&self) -> usize {
+        self.watched_len + self.queue.as_ref().map_or(0, |queue| queue.held_len())
     }
 
     /// What its record may say of it.

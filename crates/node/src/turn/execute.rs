@@ -134,15 +134,22 @@ impl Turn {
 
     /// Accounts for what the connection holds; closes it, with a word, when all hold too much.
     fn charge(&mut self, session: &mut Session, node: &NodeState) {
-        let held = session.leftover.len();
+        let held = session.leftover.len()
+            + match &session.speaks {
+                Speaks::Resp(resp) => resp.held_len(),
+                Speaks::Http(_) => 0,
+            };
         if node.held.change(std::mem::replace(&mut session.held, held), held) {
             return;
         }
         session.held = 0;
         session.leftover = Vec::new();
         session.fate = Fate::Close;
-        match &session.speaks {
-            Speaks::Resp(_) => execute::crowded(&mut self.output),
+        match &mut session.speaks {
+            Speaks::Resp(resp) => {
+                resp.queue = None;
+                execute::crowded(&mut self.output);
+            }
             Speaks::Http(_) => {
                 http::refused(&http::crowded(), node, &mut self.output);
             }

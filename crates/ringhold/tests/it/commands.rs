@@ -334,3 +334,56 @@ fn refused_and_failed_commands_are_counted() {
     }
     node.stop();
 }
+
+#[test]
+fn an_absent_key_stays_absent_when_its_database_is_cleared() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let mut other = Client::connect(&node.resp()[0]);
+    let execute = "MULTI\r\nPING\r\nEXEC\r\n";
+    // The braces put all of them into one slot.
+    client.check("SET {s}1 v\r\nWATCH {s}2\r\n", "+OK\r\n+OK\r\n");
+    other.check("FLUSHDB\r\n", "+OK\r\n");
+    client.check(execute, "+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    for before in ["", "SET {s}2 v\r\n"] {
+        client.check("WATCH {s}2\r\n", "+OK\r\n");
+        other.send(format!("SET {{s}}1 v\r\n{before}FLUSHDB\r\n"));
+        let answers = if before.is_empty() { 2 } else { 3 };
+        other.expect("+OK\r\n".repeat(answers));
+        let answer = if before.is_empty() { "*1\r\n+PONG\r\n" } else { "*-1\r\n" };
+        client.check(execute, &format!("+OK\r\n+QUEUED\r\n{answer}"));
+    }
+    client.check("SET {s}2 v\r\nWATCH {s}2\r\n", "+OK\r\n+OK\r\n");
+    other.check("FLUSHDB\r\n", "+OK\r\n");
+    client.check(execute, "+OK\r\n+QUEUED\r\n*-1\r\n");
+    node.stop();
+}
+
+#[test]
+fn what_a_transaction_holds_and_answers_is_bounded() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let key = "k".repeat(65_536);
+    let too_long = "-ERR key of 65536 bytes exceeds the limit of 65535 bytes\r\n";
+    client.check(&command(&["WATCH", "k", &key]), too_long);
+    let value = "v".repeat(4_000);
+    client.check(&format!("SET k {value}\r\nMULTI\r\n"), "+OK\r\n+OK\r\n");
+    let mget = format!("*2001\r\n$4\r\nMGET\r\n{}", "$1\r\nk\r\n".repeat(2_000));
+    for _ in 0..10 {
+        client.check(&mget, "+QUEUED\r\n");
+    }
+    client.check("SET after 1\r\nEXEC\r\n", "+QUEUED\r\n*11\r\n");
+    let reply = format!("*2000\r\n{}", format!("$4000\r\n{value}\r\n").repeat(2_000));
+    for _ in 0..8 {
+        client.expect(&reply);
+    }
+    let refused = "-ERR executed, but the replies of the transaction would exceed 64 MiB\r\n";
+    client.expect(format!("{refused}{refused}+OK\r\n"));
+    client.check("GET after\r\n", "$1\r\n1\r\n");
+    let words = vec!["client"; 100_000];
+    for sub in ["INFO", "DOCS"] {
+        let asked = command(&[&["COMMAND", sub], words.as_slice()].concat());
+        client.check(&asked, "-ERR the reply would exceed 64 MiB, ask for fewer keys\r\n");
+    }
+    node.stop();
+}
