@@ -83,8 +83,9 @@ pub type Done = Result<(), Failure>;
 /// Executes one command, `id` being its name's unless it is disabled, and appends its reply; what becomes of the connection.
 pub fn command<C: Cells>(id: Option<CommandId>, mut call: Call<'_, '_, C>) -> Fate {
     let mark = (call.out.bytes.len(), call.out.inserts.len());
-    let is_dropped = call.session.replies != Replies::On;
-    if call.session.replies == Replies::SkipNext {
+    let before = call.session.replies;
+    let is_dropped = before != Replies::On;
+    if before == Replies::SkipNext {
         call.session.replies = Replies::On;
     }
     call.counts.add(Counter::Commands, 1);
@@ -100,8 +101,11 @@ pub fn command<C: Cells>(id: Option<CommandId>, mut call: Call<'_, '_, C>) -> Fa
     if is_dropped || call.session.replies != Replies::On {
         let is_turned_on = is_dropped
             && call.session.replies == Replies::On
-            && id == Some(CommandId::Client)
-            && call.args.is(1, "reply");
+            && match id {
+                Some(CommandId::Client) => call.args.is(1, "reply"),
+                Some(CommandId::Reset) => before == Replies::Off,
+                _ => false,
+            };
         if !is_turned_on {
             call.out.truncate(mark.0, mark.1);
         }
@@ -381,16 +385,16 @@ impl Failure {
     }
 }
 
-impl From<UpdateError> for Failure {
-    fn from(error: UpdateError) -> Self {
-        match error {
-            UpdateError::Full { retry: true } | UpdateError::NeedRoom { .. } => Self::TRY_AGAIN,
 impl From<PatternTooLong> for Failure {
     fn from(PatternTooLong { len, max }: PatternTooLong) -> Self {
         Self::owned(format!("ERR pattern of {len} bytes exceeds the limit of {max} bytes"))
     }
 }
 
+impl From<UpdateError> for Failure {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Full { retry: true } | UpdateError::NeedRoom { .. } => Self::TRY_AGAIN,
             UpdateError::Full { retry: false } => Self::OUT_OF_MEMORY,
             UpdateError::TooManySpaces { max } => {
                 Self::owned(format!("ERR there are {max} namespaces with entries already"))

@@ -329,3 +329,17 @@ fn what_transactions_hold_is_in_the_account() {
     );
     assert_eq!(world.one.0.fate(), crate::session::Fate::Close);
 }
+
+#[test]
+fn an_entry_whose_time_is_over_is_not_deleted_by_anybody() {
+    let mut world = World::resp();
+    world.check("SET a 1 PX 10\r\nSET b 1\r\n", "+OK\r\n+OK\r\n");
+    world.now.unix_micros += 20_000;
+    world.check("DEL a b\r\nDBSIZE\r\n", ":1\r\n:0\r\n");
+    let mut world = World::http();
+    world
+        .turn(b"PUT /v1/keys/a?ttl=10ms HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nv");
+    world.now.unix_micros += 20_000;
+    world.turn(b"DELETE /v1/keys/a?strict=true HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(world.turn.output().bytes.starts_with(b"HTTP/1.1 404 "));
+}

@@ -1,6 +1,7 @@
 //! `CLIENT`: what a connection is called, what others are there, and what becomes of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ringhold_types::time::Duration;
 use ringhold_wire::resp::table::CommandId;
@@ -123,6 +124,14 @@ fn client_id<C: Cells>(call: &Call<'_, '_, C>, idx: usize) -> Result<u64, Failur
     id.ok_or(Failure::text("ERR client-id should be greater than 0"))
 }
 
+/// Argument `idx` as the age of a connection, in seconds.
+fn age_s<C: Cells>(call: &Call<'_, '_, C>, idx: usize) -> Result<u64, Failure> {
+    let age_s = number::parse_i64(call.args.get(idx));
+    let age_s = age_s.ok_or(Failure::text("ERR maxage is not an integer or out of range"))?;
+    let age_s = u64::try_from(age_s).ok().filter(|age_s| *age_s > 0);
+    age_s.ok_or(Failure::text("ERR maxage should be greater than 0"))
+}
+
 /// `CLIENT LIST [TYPE type] [ID id …]`
 fn list<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let mut ids = None;
@@ -134,7 +143,10 @@ fn list<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
             let invalid = |_| Failure::text("ERR Invalid client ID");
             let asked: Result<Vec<u64>, _> =
                 (3..call.args.len()).map(|idx| client_id(call, idx).map_err(invalid)).collect();
-            ids = Some(asked?);
+            let mut asked = asked?;
+            // Sorted, since they are looked for while nobody can come or go.
+            asked.sort_unstable();
+            ids = Some(asked);
         } else {
             return Err(Failure::SYNTAX);
         }
@@ -142,7 +154,7 @@ fn list<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     call.tell_record();
     let mut text = String::new();
     call.node.clients.each(|record| {
-        if is_shown && ids.as_ref().is_none_or(|ids| ids.contains(&record.id)) {
+        if is_shown && ids.as_ref().is_none_or(|ids| ids.binary_search(&record.id).is_ok()) {
             record.describe(call.now, &mut text);
             text.push('\n');
         }
@@ -167,7 +179,7 @@ impl Victims {
     fn parse<C: Cells>(call: &Call<'_, '_, C>) -> Result<Self, Failure> {
         let mut victims = Self { spares_me: true, ..Self::default() };
         let text = |idx: usize| String::from_utf8_lossy(call.args.get(idx)).into_owned();
-        if call.args.len().is_multiple_of(2).then_some(()).is_none() {
+        if !call.args.len().is_multiple_of(2) {
             return Err(Failure::SYNTAX);
         }
         for idx in (2..call.args.len()).step_by(2) {
@@ -182,7 +194,7 @@ impl Victims {
                     let user = text(idx + 1);
                     return Err(Failure::owned(format!("ERR No such user '{user}'")));
                 }
-                b"maxage" => victims.age_s_min = number::parse_u64(call.args.get(idx + 1)),
+                b"maxage" => victims.age_s_min = Some(age_s(call, idx + 1)?),
                 b"skipme" if call.args.is(idx + 1, "yes") => victims.spares_me = true,
                 b"skipme" if call.args.is(idx + 1, "no") => victims.spares_me = false,
                 _ => return Err(Failure::SYNTAX),
@@ -229,6 +241,9 @@ fn pause<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let millis = number::parse_i64(call.args.get(2)).filter(|millis| *millis <= PAUSE_MAX_MILLIS);
     let millis = millis.ok_or(Failure::text("ERR timeout is not an integer or out of range"))?;
     let millis = u64::try_from(millis).map_err(|_| Failure::text("ERR timeout is negative"))?;
+    if call.node.process.is_draining.load(Ordering::Relaxed) {
+        return Err(Failure::text("ERR the node is stopping"));
+    }
     let until = call.now.unix().after(Duration::from_millis(millis));
     call.node.clients.pause(until, is_of_all, call.now);
     call.reply().ok();

@@ -22,10 +22,15 @@ pub(super) fn del<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let mut deleted = 0;
     for idx in 1..call.args.len() {
         let (key, now) = (call.key(idx), call.now);
-        let outcome = call
-            .access
-            .write(key.at.slot, |cell, _| cell.update(key, now, |_| Decision::Delete))?;
-        deleted += i64::from(outcome == Outcome::Deleted);
+        let mut was_there = false;
+        call.access.write(key.at.slot, |cell, _| {
+            cell.update(key, now, |old| {
+                // An entry whose time is over is deleted too, and was not there.
+                was_there = old.is_some();
+                Decision::Delete
+            })
+        })?;
+        deleted += i64::from(was_there);
     }
     call.reply().integer(deleted);
     Ok(())

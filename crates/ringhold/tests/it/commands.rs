@@ -387,3 +387,42 @@ fn what_a_transaction_holds_and_answers_is_bounded() {
     }
     node.stop();
 }
+
+#[test]
+fn words_of_client_commands_are_as_in_redis() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let mut other = Client::connect(&node.resp()[0]);
+    other.check("PING\r\n", "+PONG\r\n");
+    for (request, answer) in [
+        ("CLIENT KILL MAXAGE abc\r\n", "-ERR maxage is not an integer or out of range\r\n"),
+        ("CLIENT KILL MAXAGE 0\r\n", "-ERR maxage should be greater than 0\r\n"),
+        ("CLIENT KILL MAXAGE 100000\r\n", ":0\r\n"),
+        ("CLIENT REPLY OFF\r\nPING\r\nRESET\r\nPING\r\n", "+RESET\r\n+PONG\r\n"),
+        ("CLIENT REPLY SKIP\r\nRESET\r\nPING\r\n", "+PONG\r\n"),
+        (
+            "CONFIG SET maxclients\r\n",
+            "-ERR wrong number of arguments for 'config|set' command\r\n",
+        ),
+        ("CONFIG SET maxclients 5 timeout\r\n", "-ERR syntax error\r\n"),
+        (
+            "CONFIG SET maxclients 5 timeout x\r\n",
+            "-ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer\r\n",
+        ),
+        ("CONFIG GET maxclients\r\n", "*2\r\n$10\r\nmaxclients\r\n$5\r\n11000\r\n"),
+        ("COMMAND INFO nosuch\r\n", "*1\r\n$-1\r\n"),
+    ] {
+        client.check(request, answer);
+    }
+    other.check("PING\r\n", "+PONG\r\n");
+    let pattern = "[".repeat(5_000);
+    for request in [
+        command(&["KEYS", &pattern]),
+        command(&["SCAN", "0", "MATCH", &pattern]),
+        command(&["CONFIG", "GET", &pattern]),
+        command(&["COMMAND", "LIST", "FILTERBY", "PATTERN", &pattern]),
+    ] {
+        client.check(&request, "-ERR pattern of 5000 bytes exceeds the limit of 4096 bytes\r\n");
+    }
+    node.stop();
+}
