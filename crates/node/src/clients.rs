@@ -249,7 +249,8 @@ impl Clients {
     #[must_use]
     pub fn pause_at(&self, now: Now) -> Pause {
         let until = self.pause_until.load(Ordering::Acquire);
-        if until <= now.unix().as_millis() {
+        // Nothing is asked of the time where there is no pause: this is looked at for every request.
+        if until == 0 || until <= now.unix().as_millis() {
             Pause::Off
         } else if self.is_pause_of_all.load(Ordering::Relaxed) {
             Pause::All

@@ -343,3 +343,15 @@ fn an_entry_whose_time_is_over_is_not_deleted_by_anybody() {
     world.turn(b"DELETE /v1/keys/a?strict=true HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(world.turn.output().bytes.starts_with(b"HTTP/1.1 404 "));
 }
+
+#[test]
+fn commands_before_a_password_are_executed_in_one_turn() {
+    let mut world = World::new(|now| {
+        let record = ClientRecord::new(1, "a:1".into(), "b:2".into(), now.unix());
+        Session::resp(Arc::new(record), true)
+    });
+    world.check(&"PING\r\n".repeat(1_000), &"-NOAUTH Authentication required.\r\n".repeat(1_000));
+    assert!(!world.one.0.has_work());
+    world.turn(b"PING\r\nPI");
+    assert!(!world.one.0.has_work(), "more bytes have to come");
+}

@@ -35,7 +35,8 @@ const INPUT_LEN: usize = 16 * READ_LEN;
 const TURN_REQUESTS: usize = 512;
 /// A connection with more unexecuted bytes than this is read and executed apart from the others.
 const SHARED_LEFTOVER_MAX: usize = 4 * READ_LEN;
-/// The longest RESP command, in bytes; a longer one closes its connection. A value over it goes through HTTP.
+/// The longest RESP command, in bytes; a longer one closes its connection. A value that is received into the store's pages
+/// counts nothing.
 pub(crate) const COMMAND_LEN_MAX: usize = 64 * 1024 * 1024;
 /// When a connection's answers of one turn are longer, its further requests wait until they are sent.
 const ANSWER_LEN_MAX: usize = 256 * 1024;
@@ -114,6 +115,11 @@ enum What {
 }
 
 impl Request {
+    /// Whether what its client may send changes when it succeeds.
+    fn may_authenticate(&self) -> bool {
+        matches!(self.what, What::Resp { command: Some(CommandId::Auth | CommandId::Hello), .. })
+    }
+
     /// Where the memory of its (first) key is.
     fn place(&self) -> Option<(NamespaceId, KeyHash)> {
         match &self.what {
@@ -257,8 +263,9 @@ impl Turn {
             Speaks::Resp(resp) => {
                 let limits = resp.limits(self.value_len_max.max(SHARED_LEFTOVER_MAX));
                 let decoded = decode_resp(self, node, resp, limits, start..end);
-                session.has_work =
-                    !resp.is_authenticated && self.requests.len() > first && decoded < end;
+                session.has_work = !resp.is_authenticated
+                    && decoded < end
+                    && self.requests[first..].last().is_some_and(Request::may_authenticate);
                 decoded
             }
             Speaks::Http(http) => {

@@ -24,7 +24,7 @@ pub(super) fn decode_resp(
     let Range { start, end } = bytes;
     let mut at = start;
     while at < end {
-        let first = turn.ranges.len();
+        let (first, requests) = (turn.ranges.len(), turn.requests.len());
         match session.decoder.decode(&turn.input[at..end], limits, &mut turn.ranges) {
             Ok(Decoded::Command { used }) => {
                 turn.ranges[first..]
@@ -33,8 +33,7 @@ pub(super) fn decode_resp(
                 let args = first..turn.ranges.len();
                 push_resp(turn, node, session, at, args);
                 at += used;
-                if !session.is_authenticated {
-                    // What may come next depends on the outcome of this one.
+                if !session.is_authenticated && is_login(turn, requests) {
                     break;
                 }
             }
@@ -47,7 +46,7 @@ pub(super) fn decode_resp(
                 let args = first..turn.ranges.len();
                 push_inline(turn, node, session, at, args);
                 at += used;
-                if !session.is_authenticated {
+                if !session.is_authenticated && is_login(turn, requests) {
                     break;
                 }
             }
@@ -66,6 +65,11 @@ pub(super) fn decode_resp(
         }
     }
     at
+}
+
+/// Whether a request was added to the first `before` on whose outcome it depends what may come next.
+fn is_login(turn: &Turn, before: usize) -> bool {
+    turn.requests[before..].last().is_some_and(Request::may_authenticate)
 }
 
 /// Adds a command that begins at `start`, with the slot and hash of its first key; one without words is none.

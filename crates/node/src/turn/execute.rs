@@ -29,7 +29,6 @@ impl Turn {
         now: Now,
     ) {
         let reads = std::mem::take(&mut self.reads);
-        let pause = node.clients.pause_at(now);
         let mut block = Block::empty();
         for read in &reads {
             let Some(session) = sessions.session(read.connection) else { continue };
@@ -58,6 +57,8 @@ impl Turn {
                     session.has_work = true;
                     break;
                 }
+                // For each request anew: the one before may have begun the pause, or ended it.
+                let pause = node.clients.pause_at(now);
                 if pause != Pause::Off && self.must_wait(idx, session, pause) {
                     consumed = self.requests[idx].start;
                     session.is_paused = true;

@@ -426,3 +426,15 @@ fn words_of_client_commands_are_as_in_redis() {
     }
     node.stop();
 }
+
+#[test]
+fn a_pause_holds_for_the_next_request_of_the_same_packet() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let mut other = Client::connect(&node.resp()[0]);
+    client.check("CLIENT PAUSE 60000 WRITE\r\nSET k v\r\n", "+OK\r\n");
+    other.check("GET k\r\nCLIENT UNPAUSE\r\n", "$-1\r\n+OK\r\n");
+    client.expect("+OK\r\n");
+    other.check("CLIENT PAUSE 60000\r\nCLIENT UNPAUSE\r\nGET k\r\n", "+OK\r\n+OK\r\n$1\r\nv\r\n");
+    node.stop();
+}
