@@ -26,6 +26,8 @@ pub(crate) struct Incoming {
     arg: usize,
     /// Its pages, or why there are none.
     pages: Result<LargeWriter, UpdateError>,
+    /// Its length, in bytes.
+    len: usize,
     /// The bytes that have not arrived.
     remaining: usize,
 }
@@ -42,12 +44,17 @@ impl Incoming {
         let mut cell = cells.write(cells.shard_of(key.at.slot));
         let pages =
             with_room(cells, &mut cell, now, |cell| cell.begin_large(key.namespace, len, now));
-        Self { arg, pages, remaining: len }
+        Self { arg, pages, len, remaining: len }
     }
 
     /// A value of `len` bytes that is dropped as it comes: its sender may not write.
     pub(crate) fn dropped(arg: usize, len: usize) -> Self {
-        Self { arg, pages: Err(UpdateError::Full { retry: false }), remaining: len }
+        Self { arg, pages: Err(UpdateError::Full { retry: false }), len, remaining: len }
+    }
+
+    /// The bytes that have arrived.
+    pub(crate) fn received_len(&self) -> usize {
+        self.len - self.remaining
     }
 
     /// Whether all of it has arrived.

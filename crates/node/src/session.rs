@@ -43,6 +43,8 @@ pub struct Session {
     pub(crate) has_work: bool,
     /// Whether its requests wait for the end of a pause.
     pub(crate) is_paused: bool,
+    /// How many turns had a whole request of it, wrapping.
+    pub(crate) turns_served: u32,
     /// How many bytes must come until the leftover need be decoded again.
     pub(crate) missing: usize,
     /// A large value that is being received.
@@ -77,6 +79,7 @@ impl Session {
             fate: Fate::Open,
             has_work: false,
             is_paused: false,
+            turns_served: 0,
             missing: 0,
             incoming: None,
         }
@@ -113,6 +116,19 @@ impl Session {
     #[must_use]
     pub fn is_between_requests(&self) -> bool {
         self.leftover.is_empty()
+    }
+
+    /// How many turns had a whole request of it; begins again after the greatest number.
+    #[must_use]
+    pub fn turns_served(&self) -> u32 {
+        self.turns_served
+    }
+
+    /// The bytes of the request that has not come whole.
+    #[must_use]
+    pub fn received_len(&self) -> usize {
+        let incoming = self.incoming.as_ref().map_or(0, |incoming| incoming.received_len());
+        self.leftover.len() + incoming
     }
 
     /// Takes the bytes that were received and belong to no executed request.

@@ -45,8 +45,6 @@ const WAITING_MAX: usize = 1024;
 const BODIES_LEN_MAX: usize = 64 * 1024 * 1024;
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long requests may still run when the node stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most requests of one HTTP/2 connection at a time.
 const STREAMS_MAX: u32 = 128;
 /// The longest header list of an HTTP/2 request, in bytes: a request line's and the fields'.
@@ -78,6 +76,7 @@ impl Control {
 
 async fn serve(shared: Arc<Shared>, mut receiver: mpsc::Receiver<HandedOver>) {
     let state = Arc::new(State::new(shared, BODIES_LEN_MAX));
+    let drain_timeout = shared.drain_timeout;
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -114,5 +113,5 @@ async fn serve(shared: Arc<Shared>, mut receiver: mpsc::Receiver<HandedOver>) {
         }));
     }
     // Every worker has ended: what runs is finished, what idles is closed.
-    drop(tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await);
+    drop(tokio::time::timeout(drain_timeout, graceful.shutdown()).await);
 }

@@ -31,6 +31,11 @@ use crate::shared::Shared;
 /// How long a request may stand half received, or an answer unread, before its connection is closed.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The most bytes that all connections together hold of answers that their clients do not take, beyond what each has
+/// free: two of the longest. A connection that would pass it is closed. Large values in answers are not among them: their
+/// pages are the store's.
+const UNSENT_LEN_MAX: usize = 128 * 1024 * 1024;
+
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
@@ -139,7 +144,9 @@ impl Node {
                 stats: Stats::new(settings.threads),
                 process,
             },
+            unsent: Held::new(UNSENT_LEN_MAX),
             stall_timeout: STALL_TIMEOUT,
+            drain_timeout: settings.drain_timeout,
             workers: settings.threads,
             client_id_next: AtomicU64::new(1),
         });

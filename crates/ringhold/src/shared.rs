@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ringhold_node::held::Held;
 use ringhold_node::state::NodeState;
 use ringhold_node::stats::Counter;
 
@@ -13,8 +14,12 @@ use crate::shards::Shards;
 pub(crate) struct Shared {
     pub(crate) node: NodeState,
     pub(crate) shards: Shards,
+    /// What connections hold of answers that could not be sent yet.
+    pub(crate) unsent: Held,
     /// When a connection is given up in the middle of a request, or of an answer that is not read.
     pub(crate) stall_timeout: Duration,
+    /// How long a stop waits for requests of the control plane.
+    pub(crate) drain_timeout: Duration,
     /// The number of workers.
     pub(crate) workers: usize,
     /// The number that the next connection gets.

@@ -78,10 +78,11 @@ impl Turn {
             }
             self.keep_rest(session, read, consumed, (cells, node, now));
             self.charge(session, node);
-            if let Speaks::Resp(resp) = &session.speaks
-                && !read.requests.is_empty()
-            {
-                resp.record.update(resp.state(now));
+            if !read.requests.is_empty() {
+                session.turns_served = session.turns_served.wrapping_add(1);
+                if let Speaks::Resp(resp) = &session.speaks {
+                    resp.record.update(resp.state(now));
+                }
             }
             self.answers.push(Answer {
                 connection: read.connection,

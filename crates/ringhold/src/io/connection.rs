@@ -1,15 +1,23 @@
 //! One client connection of a worker: its socket, its session, and what could not be sent yet.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::ops::Range;
 use std::sync::Arc;
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use ringhold_node::held::Held;
 use ringhold_node::output::{Insert, Output};
 use ringhold_node::session::Session;
 use ringhold_store::large::Large;
-use ringhold_types::time::Instant;
+use ringhold_types::time::{Duration, Instant};
+
+use super::pace::{Coming, Pace};
 
 /// The most slices that one write hands to the kernel (`IOV_MAX` is 1024 on Linux).
 const SLICES_MAX: usize = 64;
@@ -79,7 +87,15 @@ impl Stream {
         }
     }
 
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+    /// Tells the client that nothing more will come.
+    pub(crate) fn end_writing(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    pub(crate) fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(buffer),
             Self::Unix(stream) => stream.write(buffer),
@@ -101,6 +117,15 @@ enum Unsent {
     Large { value: Arc<Large>, at: usize, end: usize },
 }
 
+/// The rest of the life of a connection that is answered and whose client may still send: see `Worker::linger`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Linger {
+    /// When it is closed in any case.
+    pub(crate) until: Instant,
+    /// How many bytes are still dropped; with one more it is closed.
+    pub(crate) left: usize,
+}
+
 /// One client connection.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "facts about the socket, in any combination")]
@@ -110,8 +135,15 @@ pub(crate) struct Connection {
     /// What could not be sent, oldest first. While it is not empty nothing more is read: a client that never
     /// reads its answers is not listened to either.
     unsent: VecDeque<Unsent>,
+    /// The bytes of `unsent` that are in memory of the connection's own.
+    unsent_len: usize,
+    /// What the account of all connections has of them.
+    charged_len: usize,
     /// Whether the kernel may hold more bytes for us: edge-triggered readiness is told only once.
     pub(crate) is_readable: bool,
+    /// Whether the client was said to have shut its side down: there is an end to be read, however little comes before
+    /// it, and it is not told again.
+    pub(crate) may_end: bool,
     /// Whether it is in the queue of connections to look at.
     pub(crate) is_queued: bool,
     /// Whether writability was asked for.
@@ -120,6 +152,10 @@ pub(crate) struct Connection {
     pub(crate) is_read_closed: bool,
     /// When bytes last came or went.
     pub(crate) active: Instant,
+    /// How fast its present request comes in.
+    pace: Pace,
+    /// When it is closed, if all that is left is to drop what its client still sends.
+    pub(crate) linger: Option<Linger>,
 }
 
 /// What a flush left.
@@ -139,11 +175,16 @@ impl Connection {
             stream,
             session,
             unsent: VecDeque::new(),
+            unsent_len: 0,
+            charged_len: 0,
             is_readable: true,
+            may_end: false,
             is_queued: false,
             is_waiting_to_write: false,
             is_read_closed: false,
             active: now,
+            pace: Pace::new(now),
+            linger: None,
         }
     }
 
@@ -152,13 +193,55 @@ impl Connection {
         !self.unsent.is_empty()
     }
 
-    /// Sends `output.bytes[from..to]` with the large values in between, and keeps what does not go.
+    /// Whether it is to be closed: it stands still in the middle of a request or an answer for longer than `stall_max`,
+    /// its request comes too slowly, or it was silent for longer than `idle_max`. To be asked every now and then.
+    pub(crate) fn is_over(
+        &mut self,
+        now: Instant,
+        stall_max: Duration,
+        idle_max: Option<Duration>,
+    ) -> bool {
+        if self.session.is_paused() {
+            // It waits for us.
+            return false;
+        }
+        let idle = now.since(self.active);
+        let is_coming = !self.session.is_between_requests();
+        if (is_coming || self.is_blocked()) && idle > stall_max {
+            return true;
+        }
+        let coming = (is_coming && !self.is_blocked() && !self.session.has_work()).then(|| {
+            Coming { turns_served: self.session.turns_served(), len: self.session.received_len() }
+        });
+        self.pace.is_too_slow(now, coming, stall_max) || idle_max.is_some_and(|most| idle > most)
+    }
+
+    /// Has `account` know what waits to be sent; false when that is too much.
+    pub(crate) fn charge(&mut self, account: &Held) -> bool {
+        if self.unsent_len == self.charged_len {
+            return true;
+        }
+        let before = std::mem::replace(&mut self.charged_len, self.unsent_len);
+        let is_granted = account.change(before, self.unsent_len);
+        if !is_granted {
+            self.charged_len = 0;
+        }
+        is_granted
+    }
+
+    /// Gives back what `account` has of it; to be called before it is dropped.
+    pub(crate) fn discharge(&mut self, account: &Held) {
+        let is_given_back = account.change(std::mem::take(&mut self.charged_len), 0);
+        debug_assert!(is_given_back, "nothing is always granted");
+    }
+
+    /// Sends the part `bytes` of `output` with the large values in between, and keeps what does not go.
     pub(crate) fn send(
         &mut self,
         output: &Output,
-        from: usize,
-        to: usize,
+        Range { start: from, end: to }: Range<usize>,
         inserts: &[Insert],
+        now: Instant,
     ) -> Flushed {
         if self.unsent.is_empty() && inserts.is_empty() {
             let bytes = &output.bytes[from..to];
@@ -186,13 +269,14 @@ impl Connection {
             at = insert.at;
         }
         self.keep_bytes(&output.bytes[at..to]);
-        self.flush()
+        self.flush(now)
     }
 
     fn keep_bytes(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
+        self.unsent_len += bytes.len();
         if let Some(Unsent::Bytes { bytes: last, .. }) = self.unsent.back_mut() {
             last.extend_from_slice(bytes);
         } else {
@@ -201,12 +285,12 @@ impl Connection {
     }
 
     /// Sends what was kept, as far as the kernel takes it.
-    pub(crate) fn flush(&mut self) -> Flushed {
+    pub(crate) fn flush(&mut self, now: Instant) -> Flushed {
         while !self.unsent.is_empty() {
             let mut slices: [IoSlice<'_>; SLICES_MAX] = [IoSlice::new(&[]); SLICES_MAX];
             let count = gather(&self.unsent, &mut slices);
             match self.stream.write_vectored(&slices[..count]) {
-                Ok(sent) => self.sent(sent),
+                Ok(sent) => self.sent(sent, now),
                 Err(error) if is_later(&error) => return Flushed::Blocked,
                 Err(_) => return Flushed::Broken,
             }
@@ -214,7 +298,11 @@ impl Connection {
         Flushed::All
     }
 
-    fn sent(&mut self, mut count: usize) {
+    fn sent(&mut self, mut count: usize, now: Instant) {
+        if count > 0 {
+            // Who reads a long answer slowly is not idle.
+            self.active = now;
+        }
         while count > 0 {
             let Some(first) = self.unsent.front_mut() else { return };
             let left = match first {
@@ -224,7 +312,9 @@ impl Connection {
             let taken = left.min(count);
             count -= taken;
             if taken == left {
-                self.unsent.pop_front();
+                if let Some(Unsent::Bytes { bytes, .. }) = self.unsent.pop_front() {
+                    self.unsent_len -= bytes.len();
+                }
                 continue;
             }
             match first {

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::settings::ListenAddress;
 
 /// The connections that the kernel keeps for us until a worker takes them.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// A listening socket of one worker.
 #[derive(Debug)]

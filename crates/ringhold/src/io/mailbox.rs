@@ -21,14 +21,13 @@ pub(crate) enum Mail {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     letters: Mutex<Vec<Mail>>,
-    accepts_due: Mutex<Vec<usize>>,
     bell: Waker,
 }
 
 impl Mailbox {
     pub(crate) fn new(poll: &Poll) -> io::Result<Self> {
         let bell = Waker::new(poll.registry(), MAILBOX)?;
-        Ok(Self { letters: Mutex::default(), accepts_due: Mutex::default(), bell })
+        Ok(Self { letters: Mutex::default(), bell })
     }
 
     /// Leaves a letter and rings; whether it was taken.
@@ -44,17 +43,5 @@ impl Mailbox {
 
     pub(crate) fn take(&self) -> Vec<Mail> {
         std::mem::take(&mut *self.letters.lock())
-    }
-
-    /// Has the worker look at its listener again with its next tick.
-    pub(crate) fn remind_to_accept(&self, listener: usize) {
-        let mut due = self.accepts_due.lock();
-        if !due.contains(&listener) {
-            due.push(listener);
-        }
-    }
-
-    pub(crate) fn accepts_due(&self) -> Vec<usize> {
-        std::mem::take(&mut *self.accepts_due.lock())
     }
 }

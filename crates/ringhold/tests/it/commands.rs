@@ -438,3 +438,12 @@ fn a_pause_holds_for_the_next_request_of_the_same_packet() {
     other.check("CLIENT PAUSE 60000\r\nCLIENT UNPAUSE\r\nGET k\r\n", "+OK\r\n+OK\r\n$1\r\nv\r\n");
     node.stop();
 }
+
+#[test]
+fn a_stop_ends_a_pause() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    client.check("CLIENT PAUSE 86400000\r\nSET k v\r\n", "+OK\r\n");
+    node.stop();
+    assert_eq!(client.rest(), "+OK\r\n");
+}

@@ -1,7 +1,6 @@
 //! What is handed over to the control plane, over a socket.
 
-use crate::{Client, settings, start};
-use ringhold::Node;
+use crate::{Client, start, with_password};
 
 /// Sends a request without a body and returns status and body.
 #[track_caller]
@@ -114,12 +113,7 @@ fn keys_are_listed_page_by_page_and_cleared() {
 
 #[test]
 fn health_needs_no_password_and_the_rest_does() {
-    let file = std::env::temp_dir().join(format!("ringhold-control-{}", std::process::id()));
-    std::fs::write(&file, "secret\n").expect("a file can be written");
-    let mut with_password = settings();
-    with_password.password_file = Some(file.clone());
-    let node = Node::start(&with_password).expect("it starts");
-    std::fs::remove_file(file).expect("it was there");
+    let node = with_password("control");
     let mut client = Client::connect(&node.http()[0]);
     for (line, status) in [
         ("GET /livez", 200),

@@ -384,3 +384,21 @@ fn a_problem_says_where_its_key_is() {
     assert!(body.contains("\"map\":1,\"slot\":12182,"), "{body}");
     node.stop();
 }
+
+#[test]
+fn an_answer_to_what_is_not_read_arrives() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    // The node answers and reads no value; a reset would take the answer away.
+    let head = "PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n";
+    client.send(head.to_owned() + &"v".repeat(500_000));
+    let refused = client.rest();
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+    // It does not listen for ever.
+    let mut client = Client::connect(&node.http()[0]);
+    client.send(head);
+    let part = [b'v'; 65_536];
+    let taken = (0..1_000).take_while(|_| client.stream.write_all(&part).is_ok()).count();
+    assert!(taken < 1_000, "{taken} parts were taken");
+    node.stop();
+}

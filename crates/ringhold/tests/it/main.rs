@@ -30,6 +30,17 @@ fn start() -> Node {
     Node::start(&settings()).expect("it starts")
 }
 
+/// A node whose password is `secret`; no two tests use the same `name`.
+fn with_password(name: &str) -> Node {
+    let file = std::env::temp_dir().join(format!("ringhold-{name}-{}", std::process::id()));
+    std::fs::write(&file, "secret\n").expect("a file can be written");
+    let mut settings = settings();
+    settings.password_file = Some(file.clone());
+    let node = Node::start(&settings).expect("it starts");
+    std::fs::remove_file(file).expect("it was there");
+    node
+}
+
 fn tcp(address: &ListenAddress) -> SocketAddr {
     match address {
         ListenAddress::Tcp(address) => *address,

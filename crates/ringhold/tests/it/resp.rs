@@ -1,6 +1,9 @@
 //! RESP over a socket.
 
-use crate::{Client, settings, start};
+use std::io::Read as _;
+use std::net::Shutdown;
+
+use crate::{Client, settings, start, with_password};
 use ringhold::Node;
 
 #[test]
@@ -127,12 +130,7 @@ fn a_broken_protocol_is_told_and_the_connection_closed() {
 
 #[test]
 fn nothing_is_done_before_the_password() {
-    let file = std::env::temp_dir().join(format!("ringhold-test-{}", std::process::id()));
-    std::fs::write(&file, "secret\n").expect("a file can be written");
-    let mut with_password = settings();
-    with_password.password_file = Some(file.clone());
-    let node = Node::start(&with_password).expect("it starts");
-    std::fs::remove_file(file).expect("it was there");
+    let node = with_password("test");
     let mut client = Client::connect(&node.resp()[0]);
     for (request, answer) in [
         ("GET k\r\n", "-NOAUTH Authentication required.\r\n"),
@@ -170,6 +168,90 @@ fn a_reply_or_a_command_without_bounds_is_refused() {
         &format!("*20001\r\n$4\r\nMGET\r\n{keys}"),
         "-ERR the reply would exceed 64 MiB, ask for fewer keys\r\n",
     );
+    client.check("PING\r\n", "+PONG\r\n");
+    node.stop();
+}
+
+#[test]
+fn the_end_of_a_client_is_noticed_with_its_last_bytes() {
+    let node = start();
+    for (addresses, request, answer) in [
+        (node.resp(), "PING\r\n", "+PONG\r\n"),
+        (node.http(), "GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 404 "),
+    ] {
+        for _ in 0..20 {
+            let mut client = Client::connect(&addresses[0]);
+            client.send(request);
+            let mut first = vec![0; answer.len()];
+            client.stream.read_exact(&mut first).expect("the node answers");
+            // Held back, so that the bytes and the end arrive as one.
+            let socket = socket2::SockRef::from(&client.stream);
+            socket.set_tcp_cork(true).expect("it is a TCP socket");
+            client.send(request);
+            client.stream.shutdown(Shutdown::Write).expect("it is open");
+            assert!(client.rest().contains(answer), "{request}");
+        }
+    }
+    node.stop();
+}
+
+#[test]
+fn one_packet_may_hold_a_password_and_what_follows() {
+    let node = with_password("packet");
+    let mut client = Client::connect(&node.resp()[0]);
+    client.check("\r\nAUTH secret\r\nPING\r\n", "+OK\r\n+PONG\r\n");
+    let mut client = Client::connect(&node.resp()[0]);
+    let refused = "-NOAUTH Authentication required.\r\n".repeat(50);
+    client.check(
+        &format!("{}AUTH secret\r\n\r\nPING\r\n", "GET k\r\n".repeat(50)),
+        &format!("{refused}+OK\r\n+PONG\r\n"),
+    );
+    // What only a client with a password may send is read as soon as it has given it.
+    let mut client = Client::connect(&node.resp()[0]);
+    let value = "v".repeat(30_000);
+    client.check(
+        &format!("AUTH secret\r\n*2\r\n$4\r\nECHO\r\n$30000\r\n{value}\r\n"),
+        &format!("+OK\r\n$30000\r\n{value}\r\n"),
+    );
+    node.stop();
+}
+
+#[test]
+fn who_is_one_too_many_is_told_so() {
+    let mut few = settings();
+    few.connections_max = 1;
+    let node = Node::start(&few).expect("it starts");
+    let mut first = Client::connect(&node.resp()[0]);
+    first.check("PING\r\n", "+PONG\r\n");
+    let mut second = Client::connect(&node.resp()[0]);
+    assert_eq!(second.rest(), "-ERR max number of clients reached\r\n");
+    let mut web = Client::connect(&node.http()[0]);
+    let refused = web.rest();
+    assert!(
+        refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1"),
+        "{refused}"
+    );
+    first.check("PING\r\n", "+PONG\r\n");
+    node.stop();
+}
+
+#[test]
+fn answers_that_nobody_takes_are_bounded_over_all_clients() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let value = "v".repeat(4_000);
+    client.check(&format!("SET k {value}\r\n"), "+OK\r\n");
+    let command = format!("*15001\r\n$4\r\nMGET\r\n{}", "$1\r\nk\r\n".repeat(15_000));
+    let whole = "*15000\r\n".len() + 15_000 * (value.len() + "$4000\r\n\r\n".len());
+    // Two replies of 60 MB may wait to be taken, a third one may not.
+    let mut deaf: Vec<Client> = (0..3).map(|_| Client::connect(&node.resp()[0])).collect();
+    for client in &mut deaf {
+        client.send(&command);
+    }
+    client.await_info("connected_clients:3");
+    let mut reply = vec![0; whole];
+    let is_whole = |client: &mut Client| client.stream.read_exact(&mut reply).is_ok();
+    assert_eq!(deaf.iter_mut().map(is_whole).filter(|is_whole| *is_whole).count(), 2);
     client.check("PING\r\n", "+PONG\r\n");
     node.stop();
 }

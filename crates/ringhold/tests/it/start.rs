@@ -1,5 +1,6 @@
 //! Starting and stopping.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use ringhold::settings::ListenAddress;
@@ -59,4 +60,20 @@ fn settings_that_cannot_be_are_refused_with_the_way_out() {
     let mut bad = settings();
     bad.memory = 1;
     assert!(Node::start(&bad).expect_err("too little").to_string().contains("8MiB"));
+}
+
+#[test]
+fn a_node_that_stops_refuses_new_connections() {
+    let node = start();
+    let address = crate::tcp(&node.resp()[0]);
+    let mut client = Client::connect(&node.resp()[0]);
+    // Half a request keeps the node.
+    client.check("PING\r\nPI", "+PONG\r\n");
+    node.drain();
+    let refused =
+        (0..100_000).find_map(|_| TcpStream::connect_timeout(&address, crate::DEADLINE).err());
+    let kind = refused.expect("it does not listen for ever").kind();
+    assert_eq!(kind, std::io::ErrorKind::ConnectionRefused);
+    client.check("NG\r\n", "+PONG\r\n");
+    node.stop();
 }
