@@ -7,6 +7,9 @@
 //!
 //! Invariant: the bytes of every lease are charged to the budget.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,6 +22,11 @@ use ringhold_types::time::{Duration, Now, UnixTime};
 
 /// What a lease is charged, in bytes: its row and the tree around it.
 const CHARGE: u64 = 160;
+
+/// The most callers who are woken by the end of a lease, over all leases of a shard; more ask again by themselves.
+const WAITING_MAX: usize = 1024;
+/// How long a caller who is not woken waits before it asks again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// What became of the wish for a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +61,8 @@ pub struct Leases {
     last: u64,
     /// No lease ends before this.
     first_end: UnixTime,
+    /// The wakers of all leases.
+    waiting: usize,
     budget: Arc<Budget>,
 }
 
@@ -60,7 +70,7 @@ impl Leases {
     /// No leases, charged to `budget` when they come.
     #[must_use]
     pub fn new(budget: Arc<Budget>) -> Self {
-        Self { rows: BTreeMap::new(), last: 0, first_end: UnixTime(u64::MAX), budget }
+        Self { rows: BTreeMap::new(), last: 0, first_end: UnixTime(u64::MAX), waiting: 0, budget }
     }
 
     /// Whether there is no lease.
@@ -116,8 +126,8 @@ impl Leases {
         if is_held { Ok(lease.ttl) } else { Err(LeaseLost) }
     }
 
-    /// Has `waker` woken when the lease of a key ends otherwise than by its time; when that will be. `None`: there is no
-    /// lease.
+    /// Has `waker` woken when the lease of a key ends otherwise than by its time; when to ask again in any case: when its
+    /// time is over, or soon, if too many wait already to wake one more. `None`: there is no lease.
     pub fn wait(
         &mut self,
         (namespace, at): (NamespaceId, KeyHash),
@@ -126,7 +136,11 @@ impl Leases {
     ) -> Option<UnixTime> {
         let lease = self.rows.get_mut(&(namespace, at.hash)).filter(|l| l.end > now.unix())?;
         if !lease.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
+            if self.waiting >= WAITING_MAX {
+                return Some(lease.end.min(now.unix().after(RETRY)));
+            }
             lease.waiting.push(waker.clone());
+            self.waiting += 1;
         }
         Some(lease.end)
     }
@@ -159,16 +173,18 @@ impl Leases {
     fn remove(&mut self, row: (NamespaceId, u64)) {
         if let Some(lease) = self.rows.remove(&row) {
             self.budget.release(CHARGE);
+            self.waiting -= lease.waiting.len();
             lease.waiting.into_iter().for_each(Waker::wake);
         }
     }
 
     fn retain(&mut self, is_kept: impl Fn(&(NamespaceId, u64), &Lease) -> bool) {
-        let budget = &self.budget;
+        let (budget, waiting) = (&self.budget, &mut self.waiting);
         self.rows.retain(|row, lease| {
             let stays = is_kept(row, lease);
             if !stays {
                 budget.release(CHARGE);
+                *waiting -= lease.waiting.len();
                 std::mem::take(&mut lease.waiting).into_iter().for_each(Waker::wake);
             }
             stays

@@ -231,8 +231,8 @@ impl ShardCell {
         self.log.leases.terms((key.namespace, key.at), number, now)
     }
 
-    /// Has `waker` woken when the lease of `key` ends otherwise than by its time; when that will be. `None`: there is
-    /// no lease.
+    /// Has `waker` woken when the lease of `key` ends otherwise than by its time; when to ask again in any case. `None`:
+    /// there is no lease.
     pub fn await_lease(&mut self, key: Key<'_>, now: Now, waker: &Waker) -> Option<UnixTime> {
         self.log.leases.wait((key.namespace, key.at), now, waker)
     }

@@ -12,6 +12,7 @@
 
 mod batch;
 mod body;
+mod gather;
 mod handover;
 mod json;
 mod keys;
@@ -75,8 +76,8 @@ impl Control {
 }
 
 async fn serve(shared: Arc<Shared>, mut receiver: mpsc::Receiver<HandedOver>) {
-    let state = Arc::new(State::new(shared, BODIES_LEN_MAX));
     let drain_timeout = shared.drain_timeout;
+    let state = Arc::new(State::new(shared, BODIES_LEN_MAX));
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -1,11 +1,14 @@
 //! `POST /v1/batch`: many operations in one request, each served as if it had come alone.
 
+use std::fmt;
+
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue};
 use hyper::http::request::Parts;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use serde::Deserialize;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::json::{bytes_json, bytes_of};
@@ -22,7 +25,38 @@ const STEP: usize = 32;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch {
+    #[serde(deserialize_with = "operations_of")]
     operations: Vec<One>,
+}
+
+/// What the error says of a batch that is too long.
+const TOO_MANY: &str = "too many operations";
+
+/// Reads operations until there are too many: what follows is not looked at.
+fn operations_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<One>, D::Error> {
+    deserializer.deserialize_seq(Operations)
+}
+
+/// At most [`OPERATIONS_MAX`] operations.
+struct Operations;
+
+impl<'de> Visitor<'de> for Operations {
+    type Value = Vec<One>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of operations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<One>, A::Error> {
+        let mut operations = Vec::new();
+        while let Some(one) = list.next_element()? {
+            if operations.len() == OPERATIONS_MAX {
+                return Err(A::Error::custom(TOO_MANY));
+            }
+            operations.push(one);
+        }
+        Ok(operations)
+    }
 }
 
 #[derive(Deserialize)]
@@ -130,13 +164,16 @@ impl State {
             Ok(body) => body,
             Err(reply) => return reply,
         };
-        let Ok(batch) = serde_json::from_slice::<Batch>(&body) else {
-            let detail = "a batch is as /openapi.json says, with get, put, delete, incr, touch, append and prepend";
-            return self.problem(400, "bad-batch", detail);
+        let batch = match serde_json::from_slice::<Batch>(&body.bytes) {
+            Ok(batch) => batch,
+            Err(error) if error.to_string().starts_with(TOO_MANY) => {
+                return self.problem(413, "batch-too-large", "a batch has at most 1000 operations");
+            }
+            Err(_) => {
+                let detail = "a batch is as /openapi.json says, with get, put, delete, incr, touch, append and prepend";
+                return self.problem(400, "bad-batch", detail);
+            }
         };
-        if batch.operations.len() > OPERATIONS_MAX {
-            return self.problem(413, "batch-too-large", "a batch has at most 1000 operations");
-        }
         let (mut results, mut answered) = (Vec::with_capacity(batch.operations.len()), 0);
         for (number, one) in batch.operations.iter().enumerate() {
             if number % STEP == STEP - 1 {

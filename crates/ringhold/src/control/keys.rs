@@ -6,15 +6,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use ringhold_node::cells::{Access, Cells as _};
 use ringhold_node::execute::keyspace::{Place, walk};
 use ringhold_node::shard_cell::Key;
-use ringhold_store::entry::{Decision, Outcome};
+use ringhold_store::entry::Decision;
 use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::{SLOTS, Slot};
 use ringhold_wire::http::decode::prefers_wait;
@@ -23,7 +22,7 @@ use serde_json::json;
 
 use super::json::bytes_json;
 use super::operations::Operation;
-use super::routes::{PERMIT_LEN, Reply, State, json_reply};
+use super::routes::{Reply, State, json_reply};
 use crate::clock::Clock;
 use crate::shared::Shared;
 
@@ -43,22 +42,18 @@ const FILL_LEASE: &str = ":fill-lease";
 impl State {
     /// A request on a key: gathered, then served as a worker would.
     pub(super) async fn key(&self, parts: &Parts, body: Incoming) -> Reply {
+        // Before a byte of the body is taken, which takes memory from others.
+        if let Some(refusal) = self.refused(parts, false) {
+            return refusal;
+        }
         let most = self.shared.node.geometry.value_len_max;
-        let hint = body.size_hint().upper().and_then(|len| usize::try_from(len).ok());
-        let permits = hint.unwrap_or(most).min(most).div_ceil(PERMIT_LEN).min(self.permits);
-        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let Ok(_held) = self.bodies.acquire_many(permits).await else {
-            return self.problem(503, "stopping", "the node stops");
+        let reply = match self.gather(body, most).await {
+            Ok(body) => self.serve_key(parts, &body.bytes),
+            Err(error) => {
+                let detail = "the body is over this node's limit for values (--max-value)";
+                return self.not_gathered(error, "value-too-large", detail);
+            }
         };
-        let Ok(body) = Limited::new(body, most).collect().await else {
-            return self.problem(
-                413,
-                "value-too-large",
-                "the body is over this node's limit for values (--max-value), or did not arrive",
-            );
-        };
-        let body: Bytes = body.to_bytes();
-        let reply = self.serve_key(parts, &body);
         match wait_of(parts) {
             Some(wait) if reply.status() == StatusCode::ACCEPTED => {
                 self.wait_for_fill(parts, wait, reply).await
@@ -90,8 +85,9 @@ impl State {
             |waker: &Waker| self.shared.shards.write(shard).await_lease(key, self.now(), waker);
         let over = tokio::time::Instant::now() + wait;
         while reply.status() == StatusCode::ACCEPTED && tokio::time::Instant::now() < over {
-            if let Some(end) = end_of(Waker::noop()) {
-                let lease = end.remaining(self.now().unix()) + Duration::from_millis(1);
+            let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+            if let Some(again) = end_of(&waker) {
+                let lease = again.remaining(self.now().unix()) + Duration::from_millis(1);
                 let until = over.min(tokio::time::Instant::now() + lease);
                 let ended = poll_fn(|context| match end_of(context.waker()) {
                     Some(_) => Poll::Pending,
@@ -148,16 +144,15 @@ impl State {
         let Some(operation) = self.operations.begin(namespace, asked.prefix, self.now()) else {
             return self.problem(503, "too-many-operations", "wait for one of those that go on");
         };
-        let steps = clear_in_steps(Arc::clone(&self.shared), Arc::clone(&operation));
+        let steps = clear_in_steps(Arc::clone(&self.shared), Arc::clone(&operation), self.clock());
         let task = tokio::spawn(steps);
         let is_async =
             parts.headers.get_all("prefer").iter().any(|preference| {
                 preference.to_str().is_ok_and(|text| text.contains("respond-async"))
             });
-        let patience = if is_async { Duration::ZERO } else { PATIENCE };
-        let ended = tokio::time::timeout(patience, task).await;
+        let has_ended = !is_async && tokio::time::timeout(PATIENCE, task).await.is_ok();
         let mut reply = json_reply(&operation.json(self.now()));
-        if ended.is_err() {
+        if !has_ended {
             *reply.status_mut() = StatusCode::ACCEPTED;
             if let Ok(location) = HeaderValue::from_str(&operation.location()) {
                 reply.headers_mut().insert(LOCATION, location);
@@ -175,8 +170,9 @@ fn wait_of(parts: &Parts) -> Option<Duration> {
     is_lease.then_some(wait).flatten().map(|secs| Duration::from_secs(secs).min(WAIT_MAX))
 }
 
-async fn clear_in_steps(shared: Arc<Shared>, operation: Arc<Operation>) {
-    let mut clock = Clock::start();
+/// Deletes until nothing is left or nobody wants it. `clock` is not a fresh one: that might be ahead of the workers', and
+/// what still lives for them would be passed over as dead.
+async fn clear_in_steps(shared: Arc<Shared>, operation: Arc<Operation>, mut clock: Clock) {
     let mut place = Some(Place::START);
     while let Some(from) = place.filter(|_| !operation.is_cancelled()) {
         let (next, deleted) = if operation.prefix.is_empty() {
@@ -231,9 +227,13 @@ fn delete_some(
     });
     for bytes in &found {
         let key = Key { namespace, bytes, at: shared.node.hash_seed.key(bytes) };
-        let outcome =
-            access.write(key.at.slot, |cell, _| cell.update(key, now, |_| Decision::Delete));
-        deleted += u64::from(outcome == Ok(Outcome::Deleted));
+        let outcome = access.write(key.at.slot, |cell, _| {
+            cell.update(key, now, |old| {
+                deleted += u64::from(old.is_some());
+                Decision::Delete
+            })
+        });
+        debug_assert!(outcome.is_ok(), "deleting needs no room");
     }
     (next, deleted)
 }

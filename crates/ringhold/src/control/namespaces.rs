@@ -68,7 +68,8 @@ impl State {
             Ok(body) => body,
             Err(reply) => return reply,
         };
-        let sent: Sent = match serde_json::from_slice(if body.is_empty() { b"{}" } else { &body }) {
+        let text: &[u8] = if body.bytes.is_empty() { b"{}" } else { &body.bytes };
+        let sent: Sent = match serde_json::from_slice(text) {
             Ok(sent) => sent,
             Err(_) => {
                 let detail = "a namespace is {\\\"quota\\\":\\\"64MiB\\\",\\\"default_ttl\\\":\\\"5m\\\",\\\"eviction\\\":true}, \
@@ -100,9 +101,12 @@ impl State {
         reply
     }
 
-    /// Tells every shard the settings, until the namespace is within its quota.
+    /// Tells every shard the settings, until the namespace is within its quota, or has other settings meanwhile: then
+    /// who has changed them tells the shards, and the older ones must not be told after them.
     async fn tell_shards(&self, namespace: &Namespace) -> Result<(), UpdateError> {
-        while !configure(&self.shared.shards, namespace, self.now())? {
+        let is_same =
+            || self.shared.node.namespaces.get(&namespace.name).as_ref() == Some(namespace);
+        while is_same() && !configure(&self.shared.shards, namespace, self.now())? {
             tokio::task::yield_now().await;
         }
         Ok(())

@@ -4,8 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
 };
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::body::Answer;
+use super::gather::Gathered;
 use super::loopback::Loopback;
 use super::operations::Operations;
 use super::{metrics, openapi, pages};
@@ -58,6 +58,11 @@ impl State {
 
     pub(super) fn now(&self) -> Now {
         self.clock.lock().now()
+    }
+
+    /// A clock that goes on from where this one is.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock.lock().clone()
     }
 
     /// Answers a request, whatever it is.
@@ -139,7 +144,7 @@ impl State {
         json_reply(&operation.json(self.now()))
     }
 
-    fn refused(&self, parts: &Parts, is_health: bool) -> Option<Reply> {
+    pub(super) fn refused(&self, parts: &Parts, is_health: bool) -> Option<Reply> {
         let field = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
         let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
         let host = field(HOST).or(authority);
@@ -167,14 +172,14 @@ impl State {
         let mut reply = plain("application/problem+json", text);
         *reply.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status == 503 {
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         reply
     }
 
     fn not_allowed(&self, path: &str) -> Reply {
         let mut reply = self.problem(405, "method-not-allowed", "this path knows other methods");
-        if status == 503 {
-            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
         if let Ok(allow) = HeaderValue::from_str(&allowed(path)) {
             reply.headers_mut().insert(ALLOW, allow);
         }
@@ -240,7 +245,7 @@ impl State {
         parts: &Parts,
         body: Incoming,
         len_max: usize,
-    ) -> Result<Bytes, Reply> {
+    ) -> Result<Gathered<'_>, Reply> {
         let is_json = parts.headers.get(CONTENT_TYPE).is_none_or(|content_type| {
             let essence = content_type.to_str().unwrap_or_default().split(';').next();
             // The second is what `curl --data` says unasked.
@@ -251,17 +256,10 @@ impl State {
         if !is_json {
             return Err(self.problem(415, "not-json", "send the body as application/json"));
         }
-        let permits = u32::try_from(len_max.div_ceil(PERMIT_LEN).min(self.permits));
-        let Ok(_held) = self.bodies.acquire_many(permits.unwrap_or(1)).await else {
-            return Err(self.problem(503, "stopping", "the node stops"));
-        };
-        match Limited::new(body, len_max).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(_) => {
-                let detail = format!("the body is over {len_max} bytes, or did not arrive");
-                Err(self.problem(413, "body-too-large", &detail))
-            }
-        }
+        self.gather(body, len_max).await.map_err(|error| {
+            let detail = format!("the body is over {len_max} bytes");
+            self.not_gathered(error, "body-too-large", &detail)
+        })
     }
 }
 

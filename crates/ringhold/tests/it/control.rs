@@ -434,3 +434,37 @@ fn every_route_that_is_described_is_served() {
     assert!(count > 30, "{count} routes");
     node.stop();
 }
+
+#[test]
+fn bodies_of_those_without_the_password_take_nothing_from_others() {
+    let node = with_password("bodies");
+    let head = |fields: &str| {
+        format!(
+            "PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n{fields}\r\n"
+        )
+    };
+    let mut stalled: Vec<Client> = (0..20).map(|_| Client::connect(&node.http()[0])).collect();
+    for client in &mut stalled {
+        client.send(head("") + "5\r\nvv");
+    }
+    let mut client = Client::connect(&node.http()[0]);
+    client.send(head("Authorization: Bearer secret\r\n") + "1\r\nv\r\n0\r\n\r\n");
+    assert!(client.answer().0.starts_with("HTTP/1.1 201 "));
+    for client in &mut stalled {
+        assert!(client.answer().0.starts_with("HTTP/1.1 401 "));
+    }
+    node.stop();
+}
+
+#[test]
+fn a_batch_of_too_many_operations_is_not_read_to_its_end() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let operation = "{\"op\":\"get\",\"key\":\"k\"}";
+    // What follows is no JSON, and is not looked at.
+    let body = format!("{{\"operations\":[{},", [operation; 1001].join(","));
+    assert_eq!(send(&mut client, "POST /v1/batch", "", &body).0, 413);
+    let body = format!("{{\"operations\":[{}]}}", [operation; 1000].join(","));
+    assert_eq!(send(&mut client, "POST /v1/batch", "", &body).0, 200);
+    node.stop();
+}
