@@ -119,13 +119,6 @@ impl Settings {
         self.check_exposure()
     }
 
-    /// The longest value in effect, in bytes.
-    #[must_use]
-    pub fn value_len_effective(&self) -> usize {
-        let eighth = usize::try_from(self.memory / 8).unwrap_or(usize::MAX);
-        self.value_len_max.unwrap_or_else(|| VALUE_LEN_DEFAULT.min(eighth))
-    }
-
     fn check_exposure(&self) -> Result<(), SettingsError> {
         if self.password_file.is_some() || self.is_insecure {
             return Ok(());

@@ -11,7 +11,7 @@ fn the_defaults_are_valid_and_use_half_of_the_memory() {
     let defaults = settings();
     assert_eq!(defaults.check(), Ok(()));
     assert_eq!(defaults.memory, 512 << 20);
-    assert_eq!(defaults.value_len_effective(), 8 << 20);
+    assert_eq!(defaults.value_len_max_effective(), 8 << 20);
 }
 
 #[test]

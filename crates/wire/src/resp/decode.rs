@@ -109,8 +109,6 @@ pub struct Awaited<'a> {
     pub start: usize,
     /// Its length, in bytes.
     pub len: usize,
-    /// Whether it is the command's last one.
-    pub is_last: bool,
 }
 
 /// Where a connection's decoder stopped in an incomplete command.
@@ -146,7 +144,6 @@ impl Decoder {
             line: self.done,
             start,
             len,
-            is_last: self.missing == 1,
         })
     }
 
@@ -164,12 +161,6 @@ impl Decoder {
             None => (self.done, self.missing),
         };
         end.saturating_add(later.saturating_mul(ARG_LEN_MIN)).saturating_sub(input.len())
-    }
-
-    /// Whether it stands between two commands.
-    #[must_use]
-    pub fn is_between_commands(&self) -> bool {
-        self.missing == 0 && self.done == 0
     }
 
     /// Decodes the command that `input` begins with, and appends its arguments to `args` as ranges of `input`.
