@@ -128,7 +128,6 @@ impl<'c, C: Cells> Block<'c, C> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "they are a few hundred")]
 const WORDS: usize = SHARDS_MAX as usize / 64;
 
 /// Some of a node's shards.
