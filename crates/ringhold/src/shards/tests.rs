@@ -8,7 +8,7 @@ mod threads;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ringhold_node::cells::{Access, with_room};
+use ringhold_node::cells::{Access, Cells, with_room};
 use ringhold_node::number;
 use ringhold_node::shard_cell::{Key, ShardCell};
 use ringhold_store::budget::{Budget, Geometry};
@@ -39,7 +39,7 @@ struct World {
     budget: Arc<Budget>,
     seed: HashSeed,
     keys: Vec<String>,
-    /// The length of a written value, which begins with its number.
+    /// The least length of a written value, which ends in its number.
     value_len: usize,
     /// Numbers calls and answers in the order in which they happen.
     clock: AtomicU64,
@@ -101,7 +101,9 @@ impl World {
             with_room(cells, cell, now, |cell| {
                 cell.update(key, now, |old| {
                     written = next(old.as_ref().map(number_of));
-                    text = format!("{written:0>width$}", width = self.value_len);
+                    // Of different lengths, so that most writes need room.
+                    let width = self.value_len + usize::try_from(written % 20).expect("a length");
+                    text = format!("{written:0>width$}");
                     Decision::Put(Put {
                         value: Value::Bytes(text.as_bytes()),
                         kind: 0,
@@ -227,14 +229,35 @@ fn operations_on_a_key_happen_in_one_order() {
 #[test]
 fn shards_that_take_from_one_budget_stay_within_it() {
     check(|seed| {
-        let world = World::new(&["a", "b", "c", "d"], 900);
+        let world = World::new(&["{a}1", "{a}2", "{a}3", "{b}1", "{b}2", "{b}3"], 900);
         // So little is left that nearly every write has to find room, in its own shard or in another one.
-        let left = 6 * u64::try_from(GEOMETRY.seg_len).expect("a length") + 4 * 36 * 1024;
+        let left = 4 * u64::try_from(GEOMETRY.seg_len).expect("a length") + 2 * 36 * 1024;
         let charged = world.budget.limit() - world.budget.used() - left;
         assert!(world.budget.charge(charged), "there was room");
         world.run(seed, 8, false);
         world.check(true);
         assert_eq!(world.charged(), charged);
         assert!(world.budget.used() <= world.budget.limit());
+    });
+}
+
+#[test]
+fn shards_that_ask_each_other_for_room_do_not_wait_for_each_other() {
+    check(|_| {
+        let world = World::new(&["{t}a"], 8);
+        let body = |own: usize, other: usize| -> Body {
+            let world = Arc::clone(&world);
+            Box::new(move || {
+                let mut cell = world.shards.write(own);
+                let mut asked = 0;
+                let done = with_room(&world.shards, &mut cell, now(0), |_| {
+                    asked += 1;
+                    if asked < 3 { Err(UpdateError::NeedRoom { shard: other }) } else { Ok(()) }
+                });
+                assert_eq!((done, asked), (Ok(()), 3), "it asks until there is room");
+            })
+        };
+        together(vec![body(0, 1), body(1, 2), body(2, 0)]);
+        world.check(false);
     });
 }

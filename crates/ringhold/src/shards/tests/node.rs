@@ -85,8 +85,15 @@ impl Worker {
         Self { world: Arc::clone(world), turn: Turn::new(&world.node, idx), one, idx }
     }
 
-    /// One turn in which these commands arrive; their answers.
-    fn turn(&mut self, commands: &str) -> String {
+    /// One turn in which these commands arrive, one a line; their answers.
+    fn turn(&mut self, lines: &str) -> String {
+        // As clients send them: inline commands take no part in a block.
+        let word = |word: &str| format!("${}\r\n{word}\r\n", word.len());
+        let command = |line: &str| -> String {
+            let words: Vec<String> = line.split(' ').map(word).collect();
+            format!("*{}\r\n{}", words.len(), words.concat())
+        };
+        let commands: String = lines.lines().map(command).collect();
         self.turn.begin();
         let space = self.turn.space(&mut self.one.0);
         space[..commands.len()].copy_from_slice(commands.as_bytes());
@@ -97,8 +104,8 @@ impl Worker {
     }
 
     /// Two numbers read in one turn.
-    fn numbers(&mut self, commands: &str) -> (u64, u64) {
-        let answers = self.turn(commands);
+    fn numbers(&mut self, lines: &str) -> (u64, u64) {
+        let answers = self.turn(lines);
         let mut numbers = answers.lines().filter_map(|line| line.parse().ok());
         match (numbers.next(), numbers.next(), numbers.next()) {
             (Some(a), Some(b), None) => (a, b),
@@ -111,7 +118,7 @@ impl Worker {
 fn what_holds_several_shards_is_seen_at_once_and_never_taken_back() {
     check(|seed| {
         let world = World::new();
-        let first = Worker::new(&world, 0).turn("MSET a 0 b 0 c 0\r\n");
+        let first = Worker::new(&world, 0).turn("MSET a 0 b 0 c 0");
         assert_eq!(first, "+OK\r\n");
         let mut writer = Worker::new(&world, 0);
         let mut reader = Worker::new(&world, 1);
@@ -120,24 +127,24 @@ fn what_holds_several_shards_is_seen_at_once_and_never_taken_back() {
         let (a, b) = if seed.is_multiple_of(2) { ("a", "b") } else { ("b", "a") };
         let write: Body = Box::new(move || {
             for n in 1..4 {
-                let answer = writer.turn(&format!("MSET {a} {n} {b} {n}\r\n"));
+                let answer = writer.turn(&format!("MSET {a} {n} {b} {n}"));
                 assert_eq!(answer, "+OK\r\n");
             }
         });
         let read: Body = Box::new(move || {
             let mut last = 0;
             for _ in 0..3 {
-                let (one, other) = reader.numbers(&format!("MULTI\r\nMGET {b} {a}\r\nEXEC\r\n"));
+                let (one, other) = reader.numbers(&format!("MULTI\nMGET {b} {a}\nEXEC"));
                 assert_eq!(one, other, "what is written at once is read at once");
                 assert!(one >= last, "what was read is not taken back");
-                let (one, other) = reader.numbers(&format!("GET {a}\r\nGET {b}\r\n"));
+                let (one, other) = reader.numbers(&format!("GET {a}\nGET {b}"));
                 assert!(last <= one && one <= other, "nor by a later read of the same turn");
                 last = other;
             }
         });
         let count: Body = Box::new(move || {
             for n in 1..3 {
-                let answer = counter.turn("GET a\r\nINCR c\r\nGET b\r\n");
+                let answer = counter.turn("GET a\nINCR c\nGET b");
                 assert!(answer.contains(&format!(":{n}\r\n")), "each increment counts: {answer}");
             }
         });

@@ -34,8 +34,8 @@ pub(super) fn check(scenario: fn(u64)) {
         let runner = shuttle::Runner::new(scheduler, config);
         runner.run(move || scenario(shuttle::rand::thread_rng().next_u64()));
     }
-    run(RandomScheduler::new(20000), scenario);
-    run(PctScheduler::new(3, 20000), scenario);
+    run(RandomScheduler::new(5000), scenario);
+    run(PctScheduler::new(3, 5000), scenario);
 }
 
 /// Runs `bodies` at once and waits for all.
