@@ -14,7 +14,7 @@ use ringhold_types::entry::{ContentType, ContentTypeId};
 
 /// The most content types of a node that are kept once, content encodings included.
 pub const CONTENT_TYPES_MAX: usize = 4096;
-/// The most bytes of a content type and a content encoding together, [`SEPARATOR`] included.
+/// The most bytes of a content type and a content encoding together, the line feed between them included.
 pub const CONTENT_TYPE_LEN_MAX: usize = ContentType::TEXT_LEN_MAX;
 /// What a value is that came with no content type.
 const UNKNOWN: &[u8] = b"application/octet-stream";
@@ -30,7 +30,7 @@ pub struct TooLong;
 pub enum OwnContentType {
     /// A row of the table.
     Row(ContentTypeId),
-    /// The type, and behind [`SEPARATOR`] the encoding if there is one.
+    /// The type, and behind a line feed the encoding if there is one.
     Text(Box<[u8]>),
 }
 
