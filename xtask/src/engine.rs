@@ -24,25 +24,34 @@ const EVACUATIONS_MAX: u64 = 4;
 const WORDS_MAX: u64 = 32 * 1024;
 const COPIED_MAX: u64 = 64 * 1024;
 
+/// The parts, as flags and records call them.
+const PARTS: [&str; 4] = ["lookup", "longest", "expiry", "scan"];
+
 /// What is to be run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     /// Of the search for the longest call.
     operations: u64,
     rounds: usize,
+    /// The only part to run, if not all.
+    part: Option<&'static str>,
 }
 
 impl Plan {
     /// Reads the flags.
     pub(crate) fn parse(flags: &[&str]) -> anyhow::Result<Self> {
-        let mut plan = Self { operations: 100_000_000, rounds: 5 };
+        let mut plan = Self { operations: 100_000_000, rounds: 5, part: None };
         for pair in flags.chunks(2) {
             match *pair {
                 ["--operations", number] => {
                     plan.operations = number.parse().context("--operations")?;
                 }
                 ["--rounds", number] => plan.rounds = number.parse().context("--rounds")?,
-                _ => bail!("bench engine knows --operations N and --rounds N"),
+                ["--part", name] => {
+                    let known = PARTS.into_iter().find(|part| *part == name);
+                    plan.part = Some(known.with_context(|| format!("--part: one of {PARTS:?}"))?);
+                }
+                _ => bail!("bench engine knows --operations N, --rounds N and --part NAME"),
             }
         }
         ensure!(plan.rounds > 0 && plan.operations > 0, "at least one round and one operation");
@@ -50,19 +59,26 @@ impl Plan {
     }
 }
 
-/// Runs everything and writes the record.
+/// Runs the parts and writes the record.
 pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
-    let (scan_text, scan) = slot_scan::run(plan.rounds)?;
-    let (expiry_text, expiry) = expiry::run()?;
-    let (lookup_text, lookup) = lookup::run(plan.rounds)?;
-    let (longest_text, longest) = longest::run(plan.operations)?;
-    let text = format!("{lookup_text}{longest_text}{expiry_text}{scan_text}");
-    let figures = json!({ "lookup": lookup, "longest": longest, "expiry": expiry, "scan": scan });
+    let (mut text, mut figures) = (String::new(), json!({}));
+    for part in PARTS.into_iter().filter(|part| plan.part.is_none_or(|only| only == *part)) {
+        let (page, found) = match part {
+            "lookup" => lookup::run(plan.rounds)?,
+            "longest" => longest::run(plan.operations)?,
+            "expiry" => expiry::run()?,
+            _ => slot_scan::run(plan.rounds)?,
+        };
+        text.push_str(&page);
+        figures[part] = found;
+    }
+    let only = plan.part.map_or_else(String::new, |part| format!(" --part {part}"));
     let command = format!(
-        "cargo xtask bench engine --operations {} --rounds {}",
+        "cargo xtask bench engine --operations {} --rounds {}{only}",
         plan.operations, plan.rounds
     );
-    record::write(root, ("engine", "Engine"), &command, &text, &figures)
+    let topic = plan.part.map_or_else(|| "engine".to_owned(), |part| format!("engine-{part}"));
+    record::write(root, (&topic, "Engine"), &command, &text, &figures)
 }
 
 /// The most that any of some calls did.

@@ -22,7 +22,7 @@ use anyhow::Context;
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask gen [--check]
        cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]
-       cargo xtask bench engine [--operations N] [--rounds N]
+       cargo xtask bench engine [--part NAME] [--operations N] [--rounds N]
        cargo xtask bench idle [--rounds N] [--rate N]
        cargo xtask bench memory [--entries N] [--rounds N]
        cargo xtask bench hit-ratio [--trace FILE]... [--budget-mib N]... [--cores N] [--record NAME]
