@@ -24,7 +24,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask bench peers [--case NAME] [--rounds N] [--secs N]
        cargo xtask bench engine [--part NAME] [--operations N] [--rounds N]
        cargo xtask bench idle [--rounds N] [--rate N]
-       cargo xtask bench memory [--entries N] [--rounds N]
+       cargo xtask bench memory [--entries N] [--rounds N] [--lens same|other]
        cargo xtask bench hit-ratio [--trace FILE]... [--budget-mib N]... [--cores N] [--record NAME]
        cargo xtask bench hit-ratio servers --traces FOLDER [--budget-mib N]... [--of whole|growth]";
 

@@ -44,17 +44,30 @@ pub(crate) struct Plan {
     entries: u32,
     /// How often every key is written over.
     rounds: u32,
+    /// By what.
+    lens: Lens,
+}
+
+/// The lengths of the values that are written over the first ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lens {
+    /// That of the first ones.
+    Same,
+    /// Drawn, and never so near the one before that it would fit into its place.
+    Other,
 }
 
 impl Plan {
     /// Reads the flags.
     pub(crate) fn parse(flags: &[&str]) -> anyhow::Result<Self> {
-        let mut plan = Self { entries: 10_000_000, rounds: 1 };
+        let mut plan = Self { entries: 10_000_000, rounds: 1, lens: Lens::Other };
         for pair in flags.chunks(2) {
             match *pair {
                 ["--entries", number] => plan.entries = number.parse().context("--entries")?,
                 ["--rounds", number] => plan.rounds = number.parse().context("--rounds")?,
-                _ => bail!("bench memory knows --entries N and --rounds N"),
+                ["--lens", "same"] => plan.lens = Lens::Same,
+                ["--lens", "other"] => plan.lens = Lens::Other,
+                _ => bail!("bench memory knows --entries N, --rounds N and --lens same|other"),
             }
         }
         ensure!(plan.entries > 0, "at least one entry");
@@ -79,9 +92,13 @@ pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
     let text = format!("{}{churn_text}{start_text}", table(plan, &rows)?);
     let figures = json!({ "entries": plan.entries, "rounds": plan.rounds, "churn": churn, "start": start,
         "overhead": rows.iter().map(Row::json).collect::<Vec<_>>() });
-    let command =
-        format!("cargo xtask bench memory --entries {} --rounds {}", plan.entries, plan.rounds);
-    record::write(root, ("memory", "Memory"), &command, &text, &figures)
+    let lens = if plan.lens == Lens::Same { "same" } else { "other" };
+    let command = format!(
+        "cargo xtask bench memory --entries {} --rounds {} --lens {lens}",
+        plan.entries, plan.rounds
+    );
+    let name = if plan.lens == Lens::Same { "memory-same" } else { "memory" };
+    record::write(root, (name, "Memory"), &command, &text, &figures)
 }
 
 /// Resident memory of one server, in bytes.
@@ -128,13 +145,13 @@ fn overhead(program: Program, tool: &str, plan: Plan, limit_mib: u64) -> anyhow:
     let open = |_| Client::open(server.port, program.protocol());
     let mut clients = (0..CONNECTIONS).map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let empty = server.settled_rss()?;
-    let mut refused = write(&mut clients, 0..plan.entries, 0)?;
+    let mut refused = write(&mut clients, 0..plan.entries, (0, plan.lens))?;
     let filled = server.settled_rss()?;
     say(&format!("{} {limit_mib} MiB: filled, {} KiB", program.name(), filled / 1024))?;
     let mut numbers: Vec<u32> = (0..plan.entries).collect();
     for round in 1..=plan.rounds {
         shuffle(&mut numbers, round);
-        refused += write(&mut clients, numbers.iter().copied(), round)?;
+        refused += write(&mut clients, numbers.iter().copied(), (round, plan.lens))?;
     }
     let turned = server.settled_rss()?;
     let (entries, held) = held(&mut clients, plan)?;
@@ -151,11 +168,11 @@ fn overhead(program: Program, tool: &str, plan: Plan, limit_mib: u64) -> anyhow:
 fn write(
     clients: &mut [Client],
     numbers: impl Iterator<Item = u32>,
-    round: u32,
+    (round, lens): (u32, Lens),
 ) -> anyhow::Result<u64> {
     let (mut value, mut refused) = (Vec::new(), 0);
     let set = |client: &mut Client, number: u32| {
-        write_value(number, round, &mut value);
+        write_value(number, (round, lens), &mut value);
         client.set(&key(number), &value);
     };
     pipelined(clients, numbers, set, |client, _| {
@@ -171,7 +188,7 @@ fn held(clients: &mut [Client], plan: Plan) -> anyhow::Result<(u32, u64)> {
     let get = |client: &mut Client, number: u32| client.get(&key(number));
     pipelined(clients, 0..plan.entries, get, |client, number| {
         if let Some(found) = client.got()? {
-            write_value(number, plan.rounds, &mut value);
+            write_value(number, (plan.rounds, plan.lens), &mut value);
             ensure!(found == value, "key {number} has a value that was not written last");
             entries += 1;
             bytes += as_u64(KEY_LEN + value.len());
@@ -203,11 +220,12 @@ fn value_len(number: u32, round: u32) -> usize {
     len
 }
 
-fn write_value(number: u32, round: u32, value: &mut Vec<u8>) {
+fn write_value(number: u32, (round, lens): (u32, Lens), value: &mut Vec<u8>) {
     value.clear();
     value.extend_from_slice(&number.to_le_bytes());
     value.extend_from_slice(&round.to_le_bytes());
-    value.resize(value_len(number, round), b'v');
+    let len = if lens == Lens::Same { FIRST_LEN } else { value_len(number, round) };
+    value.resize(len, b'v');
 }
 
 fn shuffle(numbers: &mut [u32], seed: u32) {
@@ -218,13 +236,19 @@ fn shuffle(numbers: &mut [u32], seed: u32) {
 }
 
 fn table(plan: Plan, rows: &[Row]) -> anyhow::Result<String> {
+    let lens = match plan.lens {
+        Lens::Same => "the same length".to_owned(),
+        Lens::Other => {
+            format!("{} to {} B, none of which fits into its predecessor's place", LENS.0, LENS.1)
+        }
+    };
     let mut text = format!(
         "## Overhead per entry\n\n{} entries, keys of {KEY_LEN} B, values of {FIRST_LEN} B, then {} turnover(s) in random order \
-         by values of {} to {} B, none of which fits into its predecessor's place; no time to live. Bytes of resident memory \
+         by values of {}; no time to live. Bytes of resident memory \
          beyond the empty process, keys and values. Must: at most {OVERHEAD_MAX} after a turnover.\n\n\
          | server | limit, MiB | empty, KiB | filled, KiB | turned over, KiB | entries in the end | overhead filled | overhead turned over | must |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|---|\n",
-        plan.entries, plan.rounds, LENS.0, LENS.1
+        plan.entries, plan.rounds, lens
     );
     for row in rows {
         let filled = row.filled.map_or_else(|| "full".to_owned(), |rss| (rss / 1024).to_string());

@@ -12,7 +12,7 @@ use crate::table::Location;
 const EXPIRED_SHARE: u64 = 256 / 3;
 
 /// How many segments' bookkeeping a tick looks at before the shard's clients are served again.
-const SEGS_SWEPT: usize = 1024;
+const SEGS_SWEPT: usize = 256;
 /// How many segments of a space a tick compacts while there is room: with ten ticks a second, 16 shards and segments of
 /// 32 KiB, 10 MiB a second.
 const COMPACTIONS_PER_TICK: usize = 2;

@@ -1,8 +1,9 @@
 //! A million entries die in the same millisecond while clients go on reading.
 //!
 //! One worker is played in simulated time, which passes by the processor time that its calls take: every 100 ms it ticks
-//! all shards, and at once again while work is left; between passes it answers the look-ups that have come, at a fixed
-//! rate. A look-up's latency counts from when it came, so those that wait for a pass of ticks have waited.
+//! all shards, and at once again while work is left; whenever its ticks have handled so many entries, and between passes, it
+//! answers the look-ups that have come, at a fixed rate. A look-up's latency counts from when it came, so those that wait
+//! for ticks have waited.
 
 use std::fmt::Write as _;
 
@@ -21,9 +22,10 @@ use crate::shards::{NS, START, Shards};
 const LIMIT: u64 = 1 << 30;
 const ENTRIES: u32 = 1_000_000;
 const TTL: Duration = Duration::from_secs(10);
-/// As the worker ticks: its period, the items of a tick.
+/// As the worker ticks (`ringhold::io::worker_loop`): its period, the items and the shards before clients are served.
 const TICK_NS: u64 = 100_000_000;
 const TICK_ITEMS: u64 = 512;
+const SHARDS_PER_TURN: usize = 8;
 /// A look-up comes every so many nanoseconds.
 const ARRIVAL_NS: u64 = 10_000;
 /// Simulated time after the deadline.
@@ -45,6 +47,9 @@ struct Played {
     tick_max_ns: u64,
     pass_max_ns: u64,
     most: Most,
+    /// The shard whose tick is next, and whether one of those before has more to do.
+    next_shard: usize,
+    is_more: bool,
 }
 
 impl Played {
@@ -83,8 +88,8 @@ fn page(played: &Played, shards: usize, used: [u64; 5]) -> anyhow::Result<String
     let is_within = played.most.is_within(EVACUATIONS_MAX, COPIED_MAX);
     let mut text = format!(
         "## Expiry\n\n{ENTRIES} entries with a time to live of 10 s die in the same millisecond beside {ENTRIES} that live. One worker \
-         for all {} shards, in simulated time that passes by its processor time: `tick` with {TICK_ITEMS} items for every shard each 100 ms, \
-         and again at once while work is left; {} look-ups a second of living entries come until memory is back, their latency counts from \
+         for all {} shards, in simulated time that passes by its processor time: `tick` for every shard each 100 ms, \
+         {TICK_ITEMS} items and {SHARDS_PER_TURN} shards at most before look-ups are answered, and again at once while work is left; {} look-ups a second of living entries come until memory is back, their latency counts from \
          when they came.\n\n| | measured | must | |\n|---|--:|--:|---|\n",
         shards,
         1_000_000_000 / ARRIVAL_NS
@@ -123,7 +128,7 @@ fn page(played: &Played, shards: usize, used: [u64; 5]) -> anyhow::Result<String
     )?;
     writeln!(
         text,
-        "| ticks; processor time, ms; longest tick and longest pass over all shards, ms | {}; {:.1}; {:.3}, {:.3} | | |",
+        "| ticks; processor time, ms; longest tick and longest time of ticks between look-ups, ms | {}; {:.1}; {:.3}, {:.3} | | |",
         played.ticks,
         ms(played.ticking_ns),
         ms(played.tick_max_ns),
@@ -162,9 +167,10 @@ fn play(shards: &mut Shards, deadline: UnixTime, enough: u64) -> Played {
     while time < END_NS {
         let now = deadline.after(Duration::from_nanos(time));
         if time >= next_tick {
-            let (pass, more) = tick_all(shards, now, &mut played);
-            time += pass;
-            next_tick = if more { time } else { time + TICK_NS };
+            let (spent, is_over) = tick_some(shards, now, &mut played);
+            time += spent;
+            let is_more = !is_over || std::mem::take(&mut played.is_more);
+            next_tick = if is_more { time } else { time + TICK_NS };
             if played.back_ns.is_none() && held(shards) <= enough {
                 played.back_ns = Some(time);
             }
@@ -187,19 +193,30 @@ fn play(shards: &mut Shards, deadline: UnixTime, enough: u64) -> Played {
     played
 }
 
-/// One pass over all shards; its processor time, and whether work is left.
-fn tick_all(shards: &mut Shards, now: UnixTime, played: &mut Played) -> (u64, bool) {
-    let (mut pass, mut more) = (0, false);
-    for shard in &mut shards.all {
+/// Goes on with a pass over all shards; its processor time, and whether the pass is over.
+fn tick_some(shards: &mut Shards, now: UnixTime, played: &mut Played) -> (u64, bool) {
+    let (mut spent, mut left) = (0, TICK_ITEMS);
+    for _ in 0..SHARDS_PER_TURN {
+        let Some(shard) = shards.all.get_mut(played.next_shard) else { break };
         let (before, begin) = (shard.work(), thread_time());
-        more |= shard.tick(now, &mut shards.log, TICK_ITEMS).more;
+        let tick = shard.tick(now, &mut shards.log, left);
         let time = ns(thread_time().saturating_sub(begin));
         played.most.note(before, shard.work());
         played.ticks += 1;
         played.tick_max_ns = played.tick_max_ns.max(time);
-        pass += time;
+        played.is_more |= tick.more;
+        played.next_shard += 1;
+        spent += time;
+        left = left.saturating_sub(tick.handled);
+        if left == 0 {
+            break;
+        }
     }
-    played.ticking_ns += pass;
-    played.pass_max_ns = played.pass_max_ns.max(pass);
-    (pass, more)
+    played.ticking_ns += spent;
+    played.pass_max_ns = played.pass_max_ns.max(spent);
+    let is_over = played.next_shard >= shards.all.len();
+    if is_over {
+        played.next_shard = 0;
+    }
+    (spent, is_over)
 }

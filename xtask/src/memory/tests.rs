@@ -1,6 +1,6 @@
 //! The load of `bench memory`.
 
-use super::{KEY_LEN, LENS, key, shuffle, value_len, write_value};
+use super::{KEY_LEN, LENS, Lens, key, shuffle, value_len, write_value};
 
 #[test]
 fn no_value_fits_into_the_place_of_the_one_before() {
@@ -16,10 +16,10 @@ fn keys_and_values_are_told_apart() {
     assert_eq!(key(1_234_567), *b"00000000000000000000000001234567");
     assert_eq!(key(0).len(), KEY_LEN);
     let (mut a, mut b) = (Vec::new(), Vec::new());
-    write_value(7, 1, &mut a);
-    write_value(7, 2, &mut b);
+    write_value(7, (1, Lens::Other), &mut a);
+    write_value(7, (2, Lens::Other), &mut b);
     assert_ne!(a, b);
-    write_value(8, 1, &mut b);
+    write_value(8, (1, Lens::Other), &mut b);
     assert_ne!(a, b);
 }
 

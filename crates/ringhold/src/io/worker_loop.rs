@@ -36,8 +36,10 @@ pub(crate) const MAILBOX: Token = Token(0);
 const EVENTS_PER_TURN: usize = 1024;
 /// How often shards are ticked and idle connections looked for.
 const TICK: Duration = Duration::from_millis(100);
-/// The most entries that one tick of one shard handles.
+/// The most entries that ticks handle before clients are served again: a quarter of a millisecond.
 const TICK_ITEMS: u64 = 512;
+/// The most shards that are ticked before clients are served again.
+const SHARDS_PER_TURN: usize = 8;
 /// How often the process's memory and processor time are measured, in ticks.
 const TICKS_PER_MEASURE: u64 = 10;
 
@@ -66,6 +68,10 @@ pub(crate) struct Worker {
     turn: Turn,
     clock: Clock,
     next_tick: Instant,
+    /// The shard whose tick is next; those before it had theirs.
+    tick_shard: usize,
+    /// Whether one of those has more to do.
+    is_tick_again: bool,
     pub(super) idle_cursor: usize,
     is_draining: bool,
     /// Listeners that may have more connections waiting than were accepted at once.
@@ -128,6 +134,8 @@ impl Worker {
             ready: VecDeque::new(),
             clock,
             next_tick: now.instant.after(TICK),
+            tick_shard: idx,
+            is_tick_again: false,
             idle_cursor: 0,
             is_draining: false,
         })
@@ -328,17 +336,14 @@ impl Worker {
 
     /// Every 100 ms: expiry in this worker's shards, and idle connections.
     fn tick(&mut self, now: Now) {
-        let mut is_more = false;
-        for shard in (self.idx..self.shared.shards.count()).step_by(self.shared.workers) {
-            let mut cell = self.shared.shards.write(shard);
-            is_more |= cell.tick(now, TICK_ITEMS).more;
-            let namespaces = &self.shared.node.namespaces;
-            if namespaces.has_gone() {
-                // A request that was under way when its namespace went may have written to it since.
-                cell.drop_unknown(|id| namespaces.has(id));
-            }
-        }
+        let is_over = self.tick_shards(now);
         self.look_after_clients(now);
+        if !is_over {
+            // The clients are served first, then it goes on.
+            self.next_tick = now.instant;
+            return;
+        }
+        let is_more = std::mem::take(&mut self.is_tick_again);
         self.next_tick = if is_more { now.instant } else { now.instant.after(TICK) };
         if !is_more {
             self.close_idle(now);
@@ -346,6 +351,35 @@ impl Worker {
                 self.accept(listener, now);
             }
         }
+    }
+
+    /// Goes on with the ticks of this worker's shards, for as long as clients may wait; whether all had theirs.
+    fn tick_shards(&mut self, now: Now) -> bool {
+        let mut left = TICK_ITEMS;
+        for _ in 0..SHARDS_PER_TURN {
+            if self.tick_shard >= self.shared.shards.count() {
+                break;
+            }
+            let mut cell = self.shared.shards.write(self.tick_shard);
+            let done = cell.tick(now, left);
+            let namespaces = &self.shared.node.namespaces;
+            if namespaces.has_gone() {
+                // A request that was under way when its namespace went may have written to it since.
+                cell.drop_unknown(|id| namespaces.has(id));
+            }
+            drop(cell);
+            self.is_tick_again |= done.more;
+            self.tick_shard += self.shared.workers;
+            left = left.saturating_sub(done.handled);
+            if left == 0 {
+                break;
+            }
+        }
+        let is_over = self.tick_shard >= self.shared.shards.count();
+        if is_over {
+            self.tick_shard = self.idx;
+        }
+        is_over
     }
 
     fn is_pause(&self, now: Now) -> bool {

@@ -132,7 +132,6 @@ fn calls_on_a_full_shard_do_no_more_than_they_may() {
 }
 
 #[test]
-#[ignore = "fails: evictions and ticks leave the tables as large as they were, so that nothing else is left to give"]
 fn namespace_can_be_written_after_its_quota_was_lowered_far() {
     let mut full = Full::new();
     for n in 0..60_000 {
