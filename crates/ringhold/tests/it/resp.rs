@@ -246,6 +246,9 @@ fn answers_that_nobody_takes_are_bounded_over_all_clients() {
     // Two replies of 60 MB may wait to be taken, a third one may not.
     let mut deaf: Vec<Client> = (0..3).map(|_| Client::connect(&node.resp()[0])).collect();
     for client in &mut deaf {
+        client.check("PING\r\n", "+PONG\r\n");
+    }
+    for client in &mut deaf {
         client.send(&command);
     }
     client.await_info("connected_clients:3");

@@ -346,7 +346,7 @@ fn short_number(input: &[u8], at: usize) -> Option<(i64, usize)> {
     (d == b'\r').then_some((tens.wrapping_mul(10).wrapping_add(third), at.saturating_add(5)))
 }
 
-/// What [`line`] says of any line.
+/// What [`line()`] says of any line.
 fn any_line(
     input: &[u8],
     at: usize,
