@@ -3,7 +3,7 @@
 //! The engine takes nearly all of its memory in blocks of few sizes: log segments (16 to 256 KiB) and pages of large values
 //! (multiples of 4 KiB). A general allocator mixes them with everything else in small pages, so that a look-up misses the
 //! translation buffer, and keeps what is freed between what is not. Here blocks of one size share chunks of 2 MiB, which the
-//! system backs with one huge page each where it can (docs/decisions/0019); blocks that are freed beyond [`WARM_MAX`] are
+//! system backs with one huge page each where it can (docs/decisions/0019); blocks that are freed beyond 4 MiB are
 //! given back at once. All other sizes go to the system's allocator.
 //!
 //! A program that embeds a node sets it as its global allocator, or does not: it changes nothing but time and memory.
