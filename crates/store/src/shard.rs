@@ -98,7 +98,7 @@ impl Shard {
             roles,
             born: 0,
             work: Work::default(),
-            words_before: 0,
+            before: Work::default(),
             is_coarse: geometry.limit / shards < COARSE_SEGMENTS * seg_bytes,
         };
         for _ in 0..RESERVE {
@@ -477,7 +477,8 @@ impl Shard {
             };
             // A large value has half of its evacuations judged, and the other half free enough for it.
             let force_from = FORCE_FROM.max(most / 2).min(most - 1);
-            let mode = if evicted >= force_from { Mode::Force } else { self.mode() };
+            let is_spent = most <= EVACUATIONS_MAX && !self.common.may_copy();
+            let mode = if evicted >= force_from || is_spent { Mode::Force } else { self.mode() };
             let is_forced = mode == Mode::Force;
             let is_over = evicted >= most || {
                 evicted += 1;

@@ -34,6 +34,9 @@ const ITEM_LINES: [usize; 3] = [0, 64, 128];
 /// Bytes charged for the numbers that only an evacuation may take.
 const RESERVED_NUMBERS: u64 = RESERVE as u64 * SEG_CHARGE;
 
+/// The most bytes that a call copies to make room for a small value, where segments are shorter than half of it (G5 of the
+/// design).
+const COPIED_MAX: u64 = 64 * 1024;
 /// The most words that a call moves to smaller tables (G5 of the design).
 const WORDS_MOVED_MAX: u64 = 32 * 1024;
 
@@ -50,8 +53,8 @@ pub(crate) struct Common {
     /// Numbers segments and clears in one order.
     pub(crate) born: u64,
     pub(crate) work: Work,
-    /// The words that had been moved when the present call began.
-    pub(crate) words_before: u64,
+    /// What had been done when the present call began.
+    pub(crate) before: Work,
     /// Whether a segment is so large a part of a shard that there are few classes of time to live.
     pub(crate) is_coarse: bool,
 }
@@ -89,12 +92,18 @@ impl Common {
 
     /// Notes that a call begins: what it may do is counted from here.
     pub(crate) fn begin_call(&mut self) {
-        self.words_before = self.work.words_moved;
+        self.before = self.work;
+    }
+
+    /// Whether one more segment can be copied in the present call.
+    pub(crate) fn may_copy(&self) -> bool {
+        let copied = self.work.bytes_moved - self.before.bytes_moved;
+        copied + self.seg_bytes() <= COPIED_MAX.max(2 * self.seg_bytes())
     }
 
     /// Whether the present call may still move so many words to a smaller table; larger ones must be had.
     pub(crate) fn may_move(&self, words: usize) -> bool {
-        let moved = self.work.words_moved - self.words_before;
+        let moved = self.work.words_moved - self.before.words_moved;
         moved + u64::try_from(words).unwrap_or(u64::MAX) <= WORDS_MOVED_MAX
     }
 
