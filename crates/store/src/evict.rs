@@ -77,8 +77,9 @@ impl Space {
         now: UnixTime,
         mode: Mode,
     ) -> bool {
-        // What is only compacted needs the reserve for its copies.
-        let may_compact = mode == Mode::Judge || common.pool.len() >= RESERVE;
+        // What is only compacted needs the reserve for its copies, and a call that may still copy.
+        let may_compact =
+            mode == Mode::Judge || (common.pool.len() >= RESERVE && common.may_copy());
         if may_compact
             && (mode == Mode::Judge || !self.evicts)
             && let Some(id) = self.worst_segment(common, log, now)

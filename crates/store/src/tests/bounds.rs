@@ -15,6 +15,8 @@ use crate::shard::{EVACUATIONS_MAX, Work};
 
 /// The most words that a call moves to other tables.
 const WORDS_MAX: u64 = 32 * 1024;
+/// The most bytes that a write of a small value copies, unless segments are longer than half of it.
+const COPIED_MAX: u64 = 64 * 1024;
 
 /// Asserts the bounds of one call, on a shard of so many spaces, where some entries may have to be kept.
 ///
@@ -38,6 +40,9 @@ pub(super) fn check(geometry: &Geometry, call: Call, (spaces, is_kept): (usize, 
     assert!(work.evacuations <= most, "{call:?} in {spaces} spaces: {work:?}, at most {most}");
     assert!(work.bytes_moved <= work.evacuations * seg_bytes, "{call:?}: {work:?}");
     assert!(work.words_moved <= WORDS_MAX, "{call:?}: {work:?}");
+    if matches!(call, Call::Update) && !is_kept {
+        assert!(work.bytes_moved <= COPIED_MAX.max(2 * seg_bytes), "{call:?}: {work:?}");
+    }
 }
 
 fn slot_of(tag: u64) -> Slot {
