@@ -9,7 +9,7 @@ use ringhold_types::slot::Slot;
 use ringhold_types::time::UnixTime;
 
 use super::twin::Content;
-use super::world::{Call, Key, World, bytes_of};
+use super::world::{Call, KIB, Key, World, bytes_of};
 use crate::budget::{EngineConfig, Geometry};
 use crate::shard::{EVACUATIONS_MAX, Work};
 
@@ -58,7 +58,10 @@ struct Full {
 impl Full {
     fn new() -> Self {
         let config = EngineConfig { limit: 8 << 20, cores: 1, value_len_max: None };
-        let geometry = Geometry::new(&config).expect("the configuration is good");
+        let mut geometry = Geometry::new(&config).expect("the configuration is good");
+        // Long enough that four of them are more than a call may copy.
+        geometry.seg_len = 32 * KIB;
+        geometry.large_len_min = geometry.seg_len / 4;
         Self { world: World::new(geometry), prng: Prng::new(1) }
     }
 
@@ -130,7 +133,7 @@ fn calls_on_a_full_shard_do_no_more_than_they_may() {
         calls += 1;
     }
     assert!(calls > 10, "a lower quota is reached in steps: {calls}");
-    full.world.budget.set_limit(4 << 20).expect("it is within the range");
+    full.world.budget.set_limit(6 << 20).expect("it is within the range");
     while full.tick(idx) {}
     assert!(full.world.budget.used() <= full.world.budget.limit(), "a lower limit is reached");
     full.world.end();
