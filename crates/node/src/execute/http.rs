@@ -44,7 +44,7 @@ pub fn too_large() -> Refusal {
     Refusal {
         status: 413,
         code: "value-too-large",
-        detail: "the value is over this node's limit (--max-value)",
+        detail: "the value is over this node's limit (--max-value), or over what its namespace's quota has room for",
         is_head: false,
         allow: None,
         used: None,
