@@ -209,7 +209,7 @@ impl Shard {
             walked += space.walk_detached(&mut self.common, left);
             more |= !space.detached.is_empty();
             more |= space.sweep(&mut self.common, log, now, work);
-            more |= space.compact(&mut self.common, log, now, work);
+            space.compact(&mut self.common, log, now, work);
         }
         for step in 0..count {
             let idx = (self.first_space + step) % count;

@@ -619,11 +619,17 @@ fn dead_space_is_given_back_while_there_is_room() {
         bench.put(&key(n), &[1; 100], None).expect("there is room");
     }
     let fresh = bench.budget.used();
-    for n in 0..10_000 {
-        // Longer than what is there, so that it is written elsewhere.
-        bench.put(&key(n * 7919 % 10_000), &[2; 104], None).expect("there is room");
+    for n in (0..10_000).step_by(2) {
+        // Longer than what is there, so that it is written elsewhere, and half of every segment is dead.
+        bench.put(&key(n), &[2; 104], None).expect("there is room");
     }
-    while bench.shard.tick(bench.now, &mut bench.twin, 512).more {}
+    let before = bench.shard.work().evacuations;
+    for tick in 1..=100 {
+        let done = bench.shard.tick(bench.now, &mut bench.twin, 512);
+        assert!(!done.more, "nobody needs the room at once");
+        let evacuations = bench.shard.work().evacuations - before;
+        assert!(evacuations <= 4 * tick, "so much a tick: {evacuations} in {tick}");
+    }
     let after = bench.budget.used();
     assert!(after < fresh + fresh / 4, "{after} after {fresh}");
     bench.shard.check_invariants();

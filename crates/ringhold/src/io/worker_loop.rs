@@ -68,6 +68,8 @@ pub(crate) struct Worker {
     turn: Turn,
     clock: Clock,
     next_tick: Instant,
+    /// When clients are looked after again.
+    next_care: Instant,
     /// The shard whose tick is next; those before it had theirs.
     tick_shard: usize,
     /// Whether one of those has more to do.
@@ -134,6 +136,7 @@ impl Worker {
             ready: VecDeque::new(),
             clock,
             next_tick: now.instant.after(TICK),
+            next_care: now.instant.after(TICK),
             tick_shard: idx,
             is_tick_again: false,
             idle_cursor: 0,
@@ -334,23 +337,17 @@ impl Worker {
         }
     }
 
-    /// Every 100 ms: expiry in this worker's shards, and idle connections.
+    /// Every 100 ms, and at once again while there is work: expiry in this worker's shards. Every 100 ms, however much
+    /// work there is: its clients.
     fn tick(&mut self, now: Now) {
+        if now.instant >= self.next_care {
+            self.next_care = now.instant.after(TICK);
+            self.look_after_clients(now);
+        }
         let is_over = self.tick_shards(now);
-        self.look_after_clients(now);
-        if !is_over {
-            // The clients are served first, then it goes on.
-            self.next_tick = now.instant;
-            return;
-        }
-        let is_more = std::mem::take(&mut self.is_tick_again);
+        // Between two parts of a pass, and between two passes while there is work, clients are served.
+        let is_more = !is_over || std::mem::take(&mut self.is_tick_again);
         self.next_tick = if is_more { now.instant } else { now.instant.after(TICK) };
-        if !is_more {
-            self.close_idle(now);
-            for listener in std::mem::take(&mut self.accepts_due) {
-                self.accept(listener, now);
-            }
-        }
     }
 
     /// Goes on with the ticks of this worker's shards, for as long as clients may wait; whether all had theirs.
@@ -386,7 +383,8 @@ impl Worker {
         self.shared.node.clients.pause_at(now) != Pause::Off
     }
 
-    /// Goes on with those whose pause is over, closes those that were killed; the first worker measures.
+    /// Goes on with those whose pause is over, closes those that were killed or stand still, lets in who had to wait; the
+    /// first worker measures.
     fn look_after_clients(&mut self, now: Now) {
         if !self.paused.is_empty() && !self.is_pause(now) {
             for idx in std::mem::take(&mut self.paused) {
@@ -394,6 +392,10 @@ impl Worker {
             }
         }
         self.close_killed();
+        self.close_idle(now);
+        for listener in std::mem::take(&mut self.accepts_due) {
+            self.accept(listener, now);
+        }
         if self.idx == 0 {
             self.shared.node.stats.sample(now.instant);
             if self.ticks.is_multiple_of(TICKS_PER_MEASURE) {
