@@ -1,0 +1,412 @@
+//! The map: which nodes there are, and for each slot who holds it and who orders its operations.
+//!
+//! It is the state of the metadata log: a function of the commands in the order of their indices, equal on every node at
+//! equal [`Map::idx`]. Nodes publish it to their shards whole; the configurations are in chunks of 128 slots that
+//! versions share until one of them changes ([`Arc::make_mut`]), so a new version costs what it changes.
+//!
+//! Invariants, of every slot: no member twice in `isr`, none in `isr` and `filling`; `ver` ≤ `idx`; a primary that serves
+//! is in `isr`. Epoch, generation and ver never decrease.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use ringhold_types::id::{Epoch, Generation, Incarnation, MapIdx, Member, NamespaceId, NodeId};
+use ringhold_types::slot::{SLOTS, Slot};
+
+use crate::codec::{Decode, Encode, Malformed, Reader, encode_list, encoded_enum, encoded_struct};
+use crate::node::{Announcement, NodeName, NodeRecord, NodeState};
+
+/// The most copies of a slot that a cluster can be set to keep.
+pub const REPLICAS_MAX: u8 = 5;
+/// The most members of an in-sync set: the copies that are kept, and those that take their places while slots move.
+pub const ISR_MAX: usize = 8;
+/// The most members that are being filled with one slot at a time.
+pub const FILLING_MAX: usize = 4;
+/// The most nodes that a map knows, dead ones included.
+pub const NODES_MAX: usize = 4096;
+/// The most namespaces at a time, the sixteen databases among them.
+pub const NAMESPACES_MAX: usize = 64;
+/// The namespaces that are always there: the databases of RESP.
+pub const DATABASES: u16 = 16;
+/// The longest name of a namespace, in bytes.
+pub const NAMESPACE_NAME_LEN_MAX: usize = 128;
+
+/// Slots of one chunk.
+const CHUNK_LEN: usize = 128;
+const CHUNKS: usize = SLOTS as usize / CHUNK_LEN;
+
+/// One of these is drawn for a cluster by its first node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u128);
+
+/// A member that is being given a slot's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filling {
+    /// Who.
+    pub member: Member,
+    /// The `ver` that began it: what a transfer, its data and its end name.
+    pub stint: MapIdx,
+}
+
+encoded_struct!(Filling { member, stint });
+
+/// Who holds a slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The index that last changed it.
+    pub ver: MapIdx,
+    /// Grows with every change of the primary.
+    pub epoch: Epoch,
+    /// Grows with every reset to empty.
+    pub generation: Generation,
+    /// Whether the previous primary had stopped serving when this one was named.
+    pub is_clean: bool,
+    /// Who orders its operations; `None` only before the slot's first reset.
+    pub primary: Option<Member>,
+    /// The in-sync set: who holds every acknowledged write.
+    pub isr: ArrayVec<Member, ISR_MAX>,
+    /// Who is being filled.
+    pub filling: ArrayVec<Filling, FILLING_MAX>,
+}
+
+encoded_struct!(Config { ver, epoch, generation, is_clean, primary, isr, filling });
+
+impl Config {
+    /// The stint of `member`, when it is being filled.
+    #[must_use]
+    pub fn stint_of(&self, member: Member) -> Option<MapIdx> {
+        self.filling.iter().find(|filling| filling.member == member).map(|filling| filling.stint)
+    }
+}
+
+/// Properties of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The copies of each slot, primary included: 1 to [`REPLICAS_MAX`].
+    pub replicas: u8,
+    /// Writes are refused while a slot has fewer in-sync copies: 1 to `replicas`.
+    pub insync_min: u8,
+    /// Whether a slot whose every copy is dead comes back empty without an operator.
+    pub is_auto_reset: bool,
+    /// The voters: 1, 3 or 5; 0: by the number of nodes.
+    pub voters: u8,
+    /// What a node sends for transfers at most, in bytes a second.
+    pub transfer_rate: u64,
+}
+
+encoded_struct!(Settings { replicas, insync_min, is_auto_reset, voters, transfer_rate });
+
+impl Settings {
+    /// Of a cluster that was told nothing.
+    pub const STANDARD: Self = Self {
+        replicas: 2,
+        insync_min: 1,
+        is_auto_reset: true,
+        voters: 0,
+        transfer_rate: 64 << 20,
+    };
+
+    /// Whether each is in its range.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        (1..=REPLICAS_MAX).contains(&self.replicas)
+            && (1..=self.replicas).contains(&self.insync_min)
+            && matches!(self.voters, 0 | 1 | 3 | 5)
+            && self.transfer_rate > 0
+    }
+}
+
+/// When a write of a namespace is acknowledged, and what a read needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AckMode {
+    /// When every in-sync copy has it; reads need read leases.
+    #[default]
+    Strict,
+    /// At once; a crash may lose the last few milliseconds.
+    Relaxed,
+    /// As strict, and reads are confirmed by messages instead of leases.
+    Confirm,
+}
+
+encoded_enum!(AckMode, "ack mode" { 0 => Strict, 1 => Relaxed, 2 => Confirm });
+
+/// A namespace in the map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceRecord {
+    /// Its name; one record has it.
+    pub name: Arc<str>,
+    /// When its writes are acknowledged.
+    pub ack: AckMode,
+    /// The time to live of entries that are written without one, in milliseconds.
+    pub default_ttl_ms: Option<u64>,
+    /// What it may take on each node, in bytes.
+    pub quota: Option<u64>,
+    /// Whether its entries may be evicted.
+    pub is_evicted: bool,
+}
+
+encoded_struct!(NamespaceRecord { name, ack, default_ttl_ms, quota, is_evicted });
+
+type Chunk = [Config; CHUNK_LEN];
+
+/// The state of the metadata log at one index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// The index of the log that it reflects.
+    pub idx: MapIdx,
+    /// Which cluster it is of.
+    pub cluster: ClusterId,
+    /// Grows when an operator makes one node the only voter.
+    pub cluster_incarnation: u32,
+    /// The seed of every node's tables of keys.
+    pub hash_seed: u64,
+    /// Properties of the cluster.
+    pub settings: Settings,
+    pub(crate) nodes: Arc<BTreeMap<NodeId, NodeRecord>>,
+    pub(crate) node_next: NodeId,
+    pub(crate) namespaces: Arc<BTreeMap<NamespaceId, NamespaceRecord>>,
+    pub(crate) namespace_next: NamespaceId,
+    chunks: Arc<[Arc<Chunk>]>,
+}
+
+/// The identity of a new cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Founding {
+    /// Its id.
+    pub cluster: ClusterId,
+    /// The seed of its tables of keys.
+    pub hash_seed: u64,
+    /// Its properties.
+    pub settings: Settings,
+}
+
+/// The number of the first node of a cluster.
+pub const FOUNDER: Member = Member { node: NodeId(1), incarnation: Incarnation(1) };
+
+impl Map {
+    /// The map of a cluster of one node, which is the primary of every slot: index 1.
+    #[must_use]
+    pub fn founded(founding: Founding, name: NodeName, announced: Announcement) -> Self {
+        let idx = MapIdx(1);
+        let config = Config {
+            ver: idx,
+            epoch: Epoch(1),
+            generation: Generation(1),
+            is_clean: true,
+            primary: Some(FOUNDER),
+            isr: [FOUNDER].into_iter().collect(),
+            filling: ArrayVec::new(),
+        };
+        let record = NodeRecord {
+            name,
+            incarnation: FOUNDER.incarnation,
+            is_alive: true,
+            state: NodeState::Active,
+            announced,
+        };
+        let chunk: Arc<Chunk> = Arc::new(std::array::from_fn(|_| config.clone()));
+        Self {
+            idx,
+            cluster: founding.cluster,
+            cluster_incarnation: 1,
+            hash_seed: founding.hash_seed,
+            settings: founding.settings,
+            nodes: Arc::new(BTreeMap::from([(FOUNDER.node, record)])),
+            node_next: NodeId(FOUNDER.node.0 + 1),
+            namespaces: Arc::default(),
+            namespace_next: NamespaceId(DATABASES),
+            chunks: std::iter::repeat_n(chunk, CHUNKS).collect(),
+        }
+    }
+
+    /// The map before anything of the cluster is known: index 0, no nodes, no holder of any slot.
+    #[must_use]
+    pub fn unknown() -> Self {
+        let chunk: Arc<Chunk> = Arc::new(std::array::from_fn(|_| Config::default()));
+        Self {
+            idx: MapIdx(0),
+            cluster: ClusterId(0),
+            cluster_incarnation: 0,
+            hash_seed: 0,
+            settings: Settings::STANDARD,
+            nodes: Arc::default(),
+            node_next: FOUNDER.node,
+            namespaces: Arc::default(),
+            namespace_next: NamespaceId(DATABASES),
+            chunks: std::iter::repeat_n(chunk, CHUNKS).collect(),
+        }
+    }
+
+    /// Who holds `slot`.
+    #[inline]
+    #[must_use]
+    pub fn slot(&self, slot: Slot) -> &Config {
+        &self.chunks[slot.index() / CHUNK_LEN][slot.index() % CHUNK_LEN]
+    }
+
+    /// To change who holds `slot`; its chunk is copied first when another version of the map shares it.
+    pub(crate) fn slot_mut(&mut self, slot: Slot) -> &mut Config {
+        let chunk = &mut Arc::make_mut(&mut self.chunks)[slot.index() / CHUNK_LEN];
+        &mut Arc::make_mut(chunk)[slot.index() % CHUNK_LEN]
+    }
+
+    /// The slots whose configuration is another one in `older`; chunks that both share are not looked at.
+    pub fn changed_since<'m>(&'m self, older: &'m Self) -> impl Iterator<Item = Slot> + 'm {
+        let chunks = self.chunks.iter().zip(older.chunks.iter()).enumerate();
+        chunks.filter(|(_, (new, old))| !Arc::ptr_eq(new, old)).flat_map(|(idx, (new, old))| {
+            let configs = new.iter().zip(old.iter()).enumerate();
+            configs.filter(|(_, (new, old))| new != old).filter_map(move |(within, _)| {
+                u16::try_from(idx * CHUNK_LEN + within).ok().and_then(Slot::new)
+            })
+        })
+    }
+
+    /// The nodes, in the order of their numbers.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodeRecord)> {
+        self.nodes.iter().map(|(&id, record)| (id, record))
+    }
+
+    /// The node of this number.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Option<&NodeRecord> {
+        self.nodes.get(&id)
+    }
+
+    /// The node of this name.
+    #[must_use]
+    pub fn named(&self, name: &NodeName) -> Option<(NodeId, &NodeRecord)> {
+        self.nodes().find(|(_, record)| record.name == *name)
+    }
+
+    /// The namespaces that were made, in the order of their numbers; the sixteen databases are not among them.
+    pub fn namespaces(&self) -> impl Iterator<Item = (NamespaceId, &NamespaceRecord)> {
+        self.namespaces.iter().map(|(&id, record)| (id, record))
+    }
+
+    /// Whether this incarnation is its node's last and not declared dead.
+    #[must_use]
+    pub fn is_alive(&self, member: Member) -> bool {
+        self.node(member.node)
+            .is_some_and(|node| node.is_alive && node.incarnation == member.incarnation)
+    }
+
+    /// Whether a newer process registered under the member's name: its memory is gone for certain.
+    #[must_use]
+    pub fn is_proven_dead(&self, member: Member) -> bool {
+        self.node(member.node).is_some_and(|node| node.incarnation > member.incarnation)
+    }
+
+    /// The members that are alive, in the order of their nodes.
+    pub fn members(&self) -> impl Iterator<Item = Member> {
+        self.nodes().filter(|(_, record)| record.is_alive).map(|(id, record)| record.member(id))
+    }
+
+    /// Checks what must always hold.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn check_invariants(&self) {
+        for slot in Slot::all() {
+            let config = self.slot(slot);
+            assert!(config.ver <= self.idx, "a configuration is not newer than its map");
+            for (at, member) in config.isr.iter().enumerate() {
+                assert!(!config.isr[..at].contains(member), "no member is in sync twice");
+                assert!(config.stint_of(*member).is_none(), "who is in sync is not being filled");
+            }
+        }
+        let mut names: Vec<_> = self.nodes.values().map(|node| &node.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a name is one node's");
+    }
+}
+
+impl<const CAP: usize, T: Encode> Encode for ArrayVec<T, CAP> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        encode_list(self.iter(), out);
+    }
+}
+
+impl<const CAP: usize, T: Decode> Decode for ArrayVec<T, CAP> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut list = Self::new();
+        for _ in 0..reader.count()? {
+            list.try_push(T::decode(reader)?)
+                .map_err(|_| Malformed::OutOfRange { what: "length of a list" })?;
+        }
+        Ok(list)
+    }
+}
+
+impl Encode for Map {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.idx.encode(out);
+        self.cluster.0.encode(out);
+        self.cluster_incarnation.encode(out);
+        self.hash_seed.encode(out);
+        self.settings.encode(out);
+        (self.nodes.len() as u64).encode(out);
+        self.nodes.iter().for_each(|(id, record)| {
+            id.encode(out);
+            record.encode(out);
+        });
+        self.node_next.encode(out);
+        (self.namespaces.len() as u64).encode(out);
+        self.namespaces.iter().for_each(|(id, record)| {
+            id.encode(out);
+            record.encode(out);
+        });
+        self.namespace_next.encode(out);
+        // Runs of equal configurations: a new cluster's map is a few dozen bytes.
+        let mut slots = Slot::all().map(|slot| self.slot(slot)).peekable();
+        while let Some(config) = slots.next() {
+            let mut count = 1u64;
+            while slots.next_if(|next| *next == config).is_some() {
+                count += 1;
+            }
+            count.encode(out);
+            config.encode(out);
+        }
+    }
+}
+
+impl Decode for Map {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut map = Self::unknown();
+        map.idx = Decode::decode(reader)?;
+        map.cluster = ClusterId(u128::decode(reader)?);
+        map.cluster_incarnation = u32::decode(reader)?;
+        map.hash_seed = u64::decode(reader)?;
+        map.settings = Settings::decode(reader)?;
+        map.nodes = Arc::new(decode_table(reader, NODES_MAX)?);
+        map.node_next = Decode::decode(reader)?;
+        map.namespaces = Arc::new(decode_table(reader, NAMESPACES_MAX)?);
+        map.namespace_next = Decode::decode(reader)?;
+        let mut slots = Slot::all();
+        let mut left = u64::from(SLOTS);
+        while left > 0 {
+            let count = u64::decode(reader)?;
+            if count == 0 || count > left {
+                return Err(Malformed::OutOfRange { what: "run of slots" });
+            }
+            left -= count;
+            let config = Config::decode(reader)?;
+            for slot in (0..count).filter_map(|_| slots.next()) {
+                map.slot_mut(slot).clone_from(&config);
+            }
+        }
+        Ok(map)
+    }
+}
+
+fn decode_table<K: Decode + Ord, V: Decode>(
+    reader: &mut Reader<'_>,
+    len_max: usize,
+) -> Result<BTreeMap<K, V>, Malformed> {
+    let count = reader.count()?;
+    if count > len_max {
+        return Err(Malformed::OutOfRange { what: "length of a table" });
+    }
+    (0..count).map(|_| Ok((K::decode(reader)?, V::decode(reader)?))).collect()
+}
