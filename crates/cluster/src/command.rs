@@ -4,6 +4,9 @@
 //! for each slot whose configuration changed after that. What a leader measured (that a member is dead, that a slot is
 //! lost) holds only in the Raft term it was measured in. So commands may be repeated, arrive late and in any order.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
