@@ -7,6 +7,11 @@
 
 pub mod codec;
 pub mod command;
+pub mod heartbeat;
 pub mod map;
+pub mod message;
+pub mod mutants;
 pub mod node;
+pub mod replication;
 pub mod slots;
+pub mod view;
