@@ -5,6 +5,8 @@
 //! proposed or answered. The rules are those of docs/design/replication.md; a section number in these docs is one of
 //! that text. This crate knows nothing of how values are stored and of who asked for them.
 
+pub mod accuser;
+pub mod arbiter;
 pub mod codec;
 pub mod command;
 pub mod heartbeat;
@@ -13,5 +15,6 @@ pub mod message;
 pub mod mutants;
 pub mod node;
 pub mod replication;
+pub mod sharing;
 pub mod slots;
 pub mod view;
