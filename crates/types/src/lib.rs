@@ -9,6 +9,7 @@
 pub mod entry;
 pub mod id;
 pub mod limits;
+pub mod node;
 pub mod prng;
 pub mod slot;
 pub mod time;

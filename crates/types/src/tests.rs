@@ -2,9 +2,11 @@
 
 extern crate std;
 
+use std::string::ToString;
 use std::vec::Vec;
 
 use crate::entry::{Deadlines, Version};
+use crate::node::Weight;
 use crate::prng::Prng;
 use crate::slot::{Slot, crc16, hash_tag};
 use crate::time::{Duration, Instant, UnixTime};
@@ -97,4 +99,27 @@ fn the_generator_repeats_itself_and_stays_below_its_bound() {
         assert!(number < bound);
     }
     assert_ne!(Prng::new(7).next_u64(), Prng::new(8).next_u64());
+}
+
+#[test]
+fn a_weight_is_whole_hundredths_from_0_01_to_100() {
+    for (weight, hundredths) in [
+        (0.01, Some(1)),
+        (1.0, Some(100)),
+        (0.014, Some(1)),
+        (0.015, Some(2)),
+        (99.999, Some(10_000)),
+        (100.0, Some(10_000)),
+        (100.01, None),
+        (0.009, None),
+        (0.0, None),
+        (-1.0, None),
+        (f64::NAN, None),
+        (f64::INFINITY, None),
+    ] {
+        assert_eq!(Weight::from_f64(weight).map(Weight::hundredths), hundredths, "{weight}");
+    }
+    assert_eq!(Weight::from_hundredths(0), None);
+    assert_eq!(Weight::from_hundredths(10_001), None);
+    assert_eq!(Weight::from_hundredths(205).map(|weight| weight.to_string()), Some("2.05".into()));
 }
