@@ -36,3 +36,5 @@ pub mod points;
 pub mod ring;
 pub mod route;
 mod share;
+#[cfg(test)]
+mod tests;

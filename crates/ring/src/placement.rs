@@ -19,6 +19,7 @@ mod primaries;
 
 use alloc::vec::Vec;
 
+use ringhold_types::prng::Prng;
 use ringhold_types::slot::{SLOTS, Slot};
 
 use crate::error::RingError;
@@ -117,7 +118,8 @@ pub(crate) fn place_some(request: &Request<'_>) -> Result<Placement, RingError> 
 struct Task<'a> {
     candidates: &'a Candidates<'a>,
     points: &'a Points,
-    /// All slots around the ring, with their positions.
+    /// All slots with their positions on the ring, in the order in which they are visited. It is drawn anew for each set of nodes: were it always
+    /// the same, each newcomer would take the slots that the one before took, and the two would end up as each other's only neighbours.
     order: Vec<(u64, usize)>,
     /// The present owners that are eligible.
     before: Vec<Owners>,
@@ -130,10 +132,13 @@ struct Task<'a> {
 impl<'a> Task<'a> {
     fn new(candidates: &'a Candidates<'a>, points: &'a Points, request: &Request<'_>) -> Self {
         let present = request.present;
-        let numbers = (0..SLOTS).zip(0..present.len());
-        let position = |(number, slot)| (Slot::new(number).map_or(0, position), slot);
-        let mut order: Vec<(u64, usize)> = numbers.map(position).collect();
-        order.sort_unstable();
+        let positions = Slot::all().map(position).zip(0..present.len());
+        let mut order: Vec<(u64, usize)> = positions.collect();
+        let mut prng = Prng::new(points.digest());
+        for last in (1..order.len()).rev() {
+            let idx = usize::try_from(prng.below(last as u64 + 1)).unwrap_or(last);
+            order.swap(idx, last); // Fisher and Yates
+        }
         let mut pins = alloc::vec![Owners::NONE; present.len()];
         for one in request.overrides {
             let ranks = candidates.to_ranks(&one.owners);

@@ -45,6 +45,11 @@ impl Points {
         Self(points)
     }
 
+    /// A number that differs from one set of points to another.
+    pub(crate) fn digest(&self) -> u64 {
+        self.0.iter().fold(0, |digest, point| digest ^ point.0)
+    }
+
     /// The points of the nodes that `keeps` says yes to.
     pub(crate) fn only(&self, keeps: impl Fn(NodeIdx) -> bool) -> Self {
         Self(self.0.iter().filter(|point| keeps(point.1)).copied().collect())

@@ -78,6 +78,9 @@ impl<'a> Copies<'a> {
             if (0..self.load.len()).any(|rank| self.surplus(NodeIdx::at(rank)) > 0) {
                 self.move_some(pass, primaries);
             }
+            if pass == Pass::Newcomers {
+                even_out(self, Cost::Free);
+            }
         }
         even_out(self, Cost::Any);
     }

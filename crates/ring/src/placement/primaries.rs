@@ -79,11 +79,12 @@ impl Primaries {
             }
         }
         use Bound::{Ceil, Floor};
-        for (above, below) in [(Ceil, Floor), (Ceil, Ceil), (Floor, Floor)] {
-            let mut stage = Stage { primaries: self, task, owners, above, below };
-            stage.hand_over(Cost::Free);
-            stage.hand_over(Cost::Any);
-            even_out(&mut stage, Cost::Any);
+        for cost in [Cost::Free, Cost::Any] {
+            for (above, below) in [(Ceil, Floor), (Ceil, Ceil), (Floor, Floor)] {
+                let mut stage = Stage { primaries: self, task, owners, above, below };
+                stage.hand_over(cost);
+                even_out(&mut stage, cost);
+            }
         }
     }
 
