@@ -1,14 +1,15 @@
 //! What a member asks of the metadata because it suspects others, or because the map shows them dead (section 8.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ringhold_types::id::Member;
+use ringhold_types::id::{MapIdx, Member};
 use ringhold_types::slot::Slot;
 use ringhold_types::time::{Duration, Instant};
 
 use crate::command::{Batch, Command};
 use crate::heartbeat::PERIOD;
 use crate::map::{Config, Map};
+use crate::mutants::{Rule, without};
 use crate::slots::SlotSet;
 
 /// A member accuses on suspicion only while its last answer of the metadata leader is to a message that it sent within
@@ -22,8 +23,10 @@ pub const RANK: Duration = Duration::from_millis(60);
 /// The accusations of one member.
 #[derive(Debug, Default)]
 pub struct Accuser {
-    /// Since when each is suspected, and when it was last accused.
+    /// Those that are suspected or gone.
     suspects: BTreeMap<Member, Suspect>,
+    /// The members that hold a slot with this one and are not alive in the map of this index.
+    gone: (MapIdx, BTreeSet<Member>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +36,8 @@ struct Suspect {
 }
 
 impl Accuser {
-    /// The commands that `me` proposes now against `suspects`. `right_until`: the end of the right to accuse on
-    /// suspicion; members that the map shows dead are accused without it.
+    /// The commands that `me` proposes now against `suspects`, each with its accused. Until `right_until` it may accuse
+    /// on suspicion; members that the map shows dead are accused without that.
     pub fn accuse(
         &mut self,
         now: Instant,
@@ -42,38 +45,41 @@ impl Accuser {
         suspects: impl Iterator<Item = Member>,
         right_until: Instant,
     ) -> Vec<(Member, Command)> {
-        let suspects: Vec<Member> = suspects.collect();
-        let is_gone = |member: Member| !map.is_alive(member);
-        let holders = Holders::of(me, map);
-        let dead = holders.gone.iter().copied().filter(|&member| is_gone(member));
-        let all: std::collections::BTreeSet<Member> = suspects.into_iter().chain(dead).collect();
+        if self.gone.0 != map.idx {
+            self.gone = (map.idx, Held::by(me, map).gone);
+        }
+        let all: BTreeSet<Member> = suspects.chain(self.gone.1.iter().copied()).collect();
         self.suspects.retain(|member, _| all.contains(member));
         let mut commands = Vec::new();
+        let mut held = None;
         for member in all {
             let new = Suspect { since: now, accused_at: None };
             let suspect = self.suspects.entry(member).or_insert(new);
             let is_due = suspect.accused_at.is_none_or(|at| now.since(at) >= REPEAT);
-            if !is_due || now >= right_until && !is_gone(member) {
+            if !is_due
+                || now >= right_until && map.is_alive(member) && !without(Rule::RightToAccuse)
+            {
                 continue;
             }
             suspect.accused_at = Some(now);
             let waited = now.since(suspect.since);
-            holders.commands(me, (map, member), waited, &mut commands);
+            let held = held.get_or_insert_with(|| Held::by(me, map));
+            held.commands(me, (map, member), waited, &mut commands);
         }
         commands
     }
 }
 
 /// What `me` shares with others, slot by slot.
-struct Holders<'m> {
+struct Held<'m> {
     /// The slots that `me` holds.
     slots: Vec<(Slot, &'m Config)>,
     /// The members that hold them and are not alive.
-    gone: std::collections::BTreeSet<Member>,
+    gone: BTreeSet<Member>,
 }
 
-impl<'m> Holders<'m> {
-    fn of(me: Member, map: &'m Map) -> Self {
+impl<'m> Held<'m> {
+    fn by(me: Member, map: &'m Map) -> Self {
         let mine =
             |slot| Some((slot, map.slot(slot))).filter(|(_, config)| config.isr.contains(&me));
         let slots: Vec<_> = Slot::all().filter_map(mine).collect();

@@ -12,6 +12,7 @@ use ringhold_types::entry::Version;
 use ringhold_types::id::{
     Epoch, Generation, Incarnation, MapIdx, Member, NamespaceId, NodeId, Seq,
 };
+use ringhold_types::node::Weight;
 use ringhold_types::slot::Slot;
 
 /// Why bytes are not what they should be.
@@ -334,6 +335,18 @@ impl Encode for Slot {
 impl Decode for Slot {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Self::new(u16::decode(reader)?).ok_or(Malformed::OutOfRange { what: "slot" })
+    }
+}
+
+impl Encode for Weight {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.hundredths().encode(out);
+    }
+}
+
+impl Decode for Weight {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Self::from_hundredths(u16::decode(reader)?).ok_or(Malformed::OutOfRange { what: "weight" })
     }
 }
 

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use ringhold_types::id::{Incarnation, MapIdx, Member, NamespaceId, NodeId};
+use ringhold_types::limits::{DATABASES, NAMESPACES_MAX, NODES_MAX};
+use ringhold_types::node::Weight;
 use ringhold_types::slot::Slot;
 
 use crate::codec::{encoded_enum, encoded_struct};
 use crate::map::{
-    Config, DATABASES, FILLING_MAX, Filling, ISR_MAX, Map, NAMESPACE_NAME_LEN_MAX, NAMESPACES_MAX,
-    NODES_MAX, NamespaceRecord, Settings,
+    Config, FILLING_MAX, Filling, ISR_MAX, Map, NAMESPACE_NAME_LEN_MAX, NamespaceRecord, Settings,
 };
 use crate::node::{Announcement, NodeName, NodeRecord, NodeState};
 use crate::slots::SlotSet;
@@ -114,14 +115,14 @@ pub enum Command {
         /// The member.
         by: Member,
     },
-    /// What a node is meant to do, and its weight in thousandths.
+    /// What a node is meant to do, and its weight.
     SetNode {
         /// The node.
         node: NodeId,
         /// What it is meant to do.
         state: NodeState,
         /// Its weight.
-        weight: u32,
+        weight: Weight,
     },
     /// Properties of the cluster.
     SetCluster {
@@ -278,7 +279,7 @@ impl Map {
                 });
             }
             Command::SetNode { node, state, weight } => {
-                if self.nodes.contains_key(node) && crate::node::WEIGHT_RANGE.contains(weight) {
+                if self.nodes.contains_key(node) {
                     self.change_node(*node, |record| {
                         record.state = *state;
                         record.announced.weight = *weight;

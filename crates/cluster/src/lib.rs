@@ -10,6 +10,7 @@ pub mod arbiter;
 pub mod codec;
 pub mod command;
 pub mod heartbeat;
+pub mod lead;
 pub mod map;
 pub mod message;
 pub mod mutants;

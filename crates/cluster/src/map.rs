@@ -12,23 +12,16 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use ringhold_types::id::{Epoch, Generation, Incarnation, MapIdx, Member, NamespaceId, NodeId};
+use ringhold_types::limits::{DATABASES, NAMESPACES_MAX, NODES_MAX, REPLICAS_MAX};
 use ringhold_types::slot::{SLOTS, Slot};
 
 use crate::codec::{Decode, Encode, Malformed, Reader, encode_list, encoded_enum, encoded_struct};
 use crate::node::{Announcement, NodeName, NodeRecord, NodeState};
 
-/// The most copies of a slot that a cluster can be set to keep.
-pub const REPLICAS_MAX: u8 = 5;
 /// The most members of an in-sync set: the copies that are kept, and those that take their places while slots move.
 pub const ISR_MAX: usize = 8;
 /// The most members that are being filled with one slot at a time.
 pub const FILLING_MAX: usize = 4;
-/// The most nodes that a map knows, dead ones included.
-pub const NODES_MAX: usize = 4096;
-/// The most namespaces at a time, the sixteen databases among them.
-pub const NAMESPACES_MAX: usize = 64;
-/// The namespaces that are always there: the databases of RESP.
-pub const DATABASES: u16 = 16;
 /// The longest name of a namespace, in bytes.
 pub const NAMESPACE_NAME_LEN_MAX: usize = 128;
 

@@ -43,6 +43,24 @@ pub enum Rule {
     RegisterAfter,
     /// Nothing is answered without a metadata lease where slots may be reset.
     MetaLease,
+    /// A member accuses only while the metadata leader answers it.
+    RightToAccuse,
+    /// An accusation of a member that is heard is held, and those who suspect are counted.
+    Arbitration,
+    /// So are the leader's own, and those right after an election.
+    LeaderHold,
+    /// An accusation lapses when its accuser is silent or suspects no longer.
+    AccusationLapse,
+    /// A leader that others suspect gives way.
+    Abdication,
+    /// Many that fall silent together are not declared dead.
+    ManySilent,
+    /// Silence counts afresh after that.
+    SilenceAfresh,
+    /// A leader that was late itself declares nobody dead.
+    LateLeader,
+    /// What a leader measured counts in its term only.
+    TermOnDeath,
 }
 
 #[cfg(ringhold_mutants)]

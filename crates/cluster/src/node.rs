@@ -5,23 +5,16 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use ringhold_types::id::{Incarnation, Member, NodeId};
+use ringhold_types::limits::{NODE_NAME_LEN_MAX, ZONE_LEN_MAX};
+use ringhold_types::node::Weight;
 
 use crate::codec::{Decode, Encode, Malformed, Reader, encoded_enum, encoded_struct};
 
-/// The longest name of a node, in bytes.
-pub const NAME_LEN_MAX: usize = 64;
 /// The most addresses that a node announces for one protocol.
 pub const ADDRESSES_MAX: usize = 4;
 /// The longest address, in bytes.
 pub const ADDRESS_LEN_MAX: usize = 256;
-/// The longest name of a zone, in bytes.
-pub const ZONE_LEN_MAX: usize = 64;
-/// A weight of one, as it is kept: in thousandths.
-pub const WEIGHT_ONE: u32 = 1000;
-/// The least and the greatest weight, in thousandths.
-pub const WEIGHT_RANGE: std::ops::RangeInclusive<u32> = 10..=100 * WEIGHT_ONE;
-
-/// The name of a node: 1 to [`NAME_LEN_MAX`] letters, digits, `.`, `_`, `:` and `-`.
+/// The name of a node: 1 to [`NODE_NAME_LEN_MAX`] letters, digits, `.`, `_`, `:` and `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Arc<str>);
 
@@ -31,7 +24,10 @@ pub struct InvalidName;
 
 impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a node's name is 1 to {NAME_LEN_MAX} letters, digits, '.', '_', ':' and '-'")
+        write!(
+            f,
+            "a node's name is 1 to {NODE_NAME_LEN_MAX} letters, digits, '.', '_', ':' and '-'"
+        )
     }
 }
 
@@ -44,7 +40,7 @@ impl NodeName {
     ///
     /// [`InvalidName`]: empty, too long, or of other characters.
     pub fn new(text: &str) -> Result<Self, InvalidName> {
-        let is_valid = (1..=NAME_LEN_MAX).contains(&text.len())
+        let is_valid = (1..=NODE_NAME_LEN_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte));
         if is_valid { Ok(Self(text.into())) } else { Err(InvalidName) }
     }
@@ -118,8 +114,8 @@ pub struct Announcement {
     pub resp: Addresses,
     /// Where clients reach it over RESP, cluster view.
     pub resp_cluster: Addresses,
-    /// Its share of the slots beside others', in thousandths: [`WEIGHT_RANGE`].
-    pub weight: u32,
+    /// Its share of the slots beside others'.
+    pub weight: Weight,
     /// What it shares its fate with; empty: nothing known.
     pub zone: Arc<str>,
     /// The memory it may take for entries, in bytes.
@@ -164,8 +160,7 @@ impl Announcement {
     /// Whether its numbers and texts are within their limits; the leader proposes no other.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        WEIGHT_RANGE.contains(&self.weight)
-            && self.zone.len() <= ZONE_LEN_MAX
+        self.zone.len() <= ZONE_LEN_MAX
             && !self.peer.0.is_empty()
             && self.versions.min <= self.versions.max
     }

@@ -199,7 +199,7 @@ pub enum Proposal {
 pub type Proposals = BTreeMap<Proposal, SlotSet>;
 
 /// What the metadata leader wants of a slot's primary while slots move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Want {
     /// That it hands over.
     HandOver {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use ringhold_types::id::{Generation, Incarnation, MapIdx, Member, NodeId};
+use ringhold_types::node::Weight;
 use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;
 
 use super::{Batch, Command};
 use crate::codec::{Decode, Encode};
 use crate::map::{AckMode, ClusterId, FOUNDER, Founding, Map, NamespaceRecord, Settings};
-use crate::node::{Addresses, Announcement, NodeName, NodeState, Versions, WEIGHT_ONE};
+use crate::node::{Addresses, Announcement, NodeName, NodeState, Versions};
 use crate::slots::SlotSet;
 
 const TERM: u64 = 7;
@@ -21,7 +22,7 @@ fn announced(nonce: u128) -> Announcement {
         http: Addresses::default(),
         resp: Addresses::default(),
         resp_cluster: Addresses::default(),
-        weight: WEIGHT_ONE,
+        weight: Weight::ONE,
         zone: Arc::from(""),
         memory: 1 << 30,
         versions: Versions { min: 1, max: 1 },
@@ -107,7 +108,7 @@ fn a_process_registers_once_and_a_newer_one_proves_the_older_dead() {
     let second = Member { node: NodeId(2), incarnation: Incarnation(2) };
     assert!(log.map.is_alive(second) && log.map.is_proven_dead(member(2)));
     assert!(!log.map.is_proven_dead(second));
-    let bad = Box::new(Announcement { weight: 1, ..announced(30) });
+    let bad = Box::new(Announcement { peer: Addresses::default(), ..announced(30) });
     assert!(!log.apply(Command::Register {
         name: name("n3"),
         after: Incarnation(0),
@@ -254,9 +255,9 @@ fn settings_are_kept_only_in_their_ranges() {
     assert!(log.apply(Command::SetCluster { settings }));
     let settings = Settings { replicas: 6, ..settings };
     assert!(!log.apply(Command::SetCluster { settings }));
-    let set =
-        |node, weight| Command::SetNode { node: NodeId(node), state: NodeState::Draining, weight };
-    assert!(log.apply(set(2, 500)) && !log.apply(set(2, 1)) && !log.apply(set(7, 500)));
+    let (state, weight) = (NodeState::Draining, Weight::MIN);
+    let set = |node| Command::SetNode { node: NodeId(node), state, weight };
+    assert!(log.apply(set(2)) && !log.apply(set(7)));
     assert!(!log.map.node(NodeId(2)).is_some_and(crate::node::NodeRecord::takes_data));
 }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use ringhold_types::id::{Generation, Incarnation, MapIdx, Member, NodeId};
+use ringhold_types::node::Weight;
 use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;
 use ringhold_types::time::Instant;
@@ -21,7 +22,7 @@ use crate::command::{Batch, Command};
 use crate::heartbeat::{Beat, Heartbeats, Reaction};
 use crate::map::{ClusterId, Founding, Map, Settings};
 use crate::message::{Message, Stamp};
-use crate::node::{Addresses, Announcement, NodeName, Versions, WEIGHT_ONE};
+use crate::node::{Addresses, Announcement, NodeName, Versions};
 use crate::slots::SlotSet;
 use crate::view::{Leases, View};
 
@@ -160,7 +161,7 @@ fn announced(nonce: u128) -> Box<Announcement> {
         http: Addresses::default(),
         resp: Addresses::default(),
         resp_cluster: Addresses::default(),
-        weight: WEIGHT_ONE,
+        weight: Weight::ONE,
         zone: Arc::from(""),
         memory: 1 << 30,
         versions: Versions { min: 1, max: 1 },
