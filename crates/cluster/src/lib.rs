@@ -13,6 +13,7 @@ pub mod heartbeat;
 pub mod lead;
 pub mod map;
 pub mod message;
+pub mod meta;
 pub mod mutants;
 pub mod node;
 pub mod replication;
