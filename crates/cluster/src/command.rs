@@ -157,6 +157,28 @@ encoded_enum!(Command, "command" {
     13 => DropNamespace { namespace },
 });
 
+impl Command {
+    /// The member that must be the one who asks for it; `None`: anybody may.
+    #[must_use]
+    pub fn by(&self) -> Option<Member> {
+        match self {
+            Self::RemoveReplica { by, .. }
+            | Self::TakeOver { by, .. }
+            | Self::AddReplica { by, .. }
+            | Self::HandOver { by, .. }
+            | Self::Resign { by, .. } => Some(*by),
+            Self::Register { .. }
+            | Self::DeclareDead { .. }
+            | Self::SetFilling { .. }
+            | Self::Reset { .. }
+            | Self::SetNode { .. }
+            | Self::SetCluster { .. }
+            | Self::PutNamespace { .. }
+            | Self::DropNamespace { .. } => None,
+        }
+    }
+}
+
 impl Map {
     /// Applies the commands of the log entry at `idx`, of Raft term `term`, in their order. A command whose precondition
     /// does not hold changes nothing. Whether anything was changed is seen by the caller, which keeps the map before.

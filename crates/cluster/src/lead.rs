@@ -97,6 +97,12 @@ impl Lead {
         self.term
     }
 
+    /// When `member` was last heard; `None`: not since the election.
+    #[must_use]
+    pub fn heard_at(&self, member: Member) -> Option<Instant> {
+        self.arbiter.heard_at(member)
+    }
+
     fn sharing(&mut self, map: &Map) -> Arc<Sharing> {
         if self.sharing.0 != map.idx {
             self.sharing = (map.idx, Arc::new(Sharing::of(map)));

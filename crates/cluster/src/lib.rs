@@ -9,6 +9,7 @@ pub mod accuser;
 pub mod arbiter;
 pub mod codec;
 pub mod command;
+pub mod control;
 pub mod heartbeat;
 pub mod lead;
 pub mod map;

@@ -213,6 +213,8 @@ pub enum Want {
     },
 }
 
+crate::codec::encoded_enum!(Want, "wish" { 0 => HandOver { to }, 1 => Remove { victim } });
+
 /// Why a request is not executed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {

@@ -12,6 +12,7 @@ mod block;
 pub mod cells;
 pub mod clients;
 pub mod content_types;
+pub mod core;
 pub mod execute;
 mod gather;
 pub mod glob;

@@ -1,0 +1,44 @@
+//! Becoming a member: finding the cluster, registering, and what the leader does about a name that is in use (section 4,
+//! `Register`).
+
+use ringhold_cluster::command::Command;
+use ringhold_cluster::control::Control;
+use ringhold_types::time::Instant;
+
+use super::{ASK_EVERY, Core, Output, To, last_incarnation, send};
+
+impl Core {
+    /// Asks the seeds for the map and the leader, and the leader for a place in the map, until this process is in it.
+    pub(super) fn try_to_register(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if now.since(self.asked_leader_at) < ASK_EVERY {
+            return;
+        }
+        self.asked_leader_at = now;
+        if !self.is_in_log() {
+            send(To::Seeds, Control::MapAsk { have: self.map.idx }, out);
+        }
+        send(To::Seeds, Control::WhoLeads, out);
+        for member in self.map.members().collect::<Vec<_>>() {
+            send(To::Member(member), Control::WhoLeads, out);
+        }
+        if self.map.idx.0 == 0 {
+            return;
+        }
+        let command = Command::Register {
+            name: self.identity.name.clone(),
+            after: last_incarnation(&self.map, &self.identity.name),
+            announced: Box::new(self.identity.announced.clone()),
+        };
+        match self.leader() {
+            Some(leader) => {
+                let control = Control::Propose { command, accused: None };
+                send(To::Member(leader), control, out);
+            }
+            // A voter that came back may lead itself before it is a member.
+            None if self.log.as_ref().is_some_and(|log| log.is_leader()) => {
+                self.commands.push(command);
+            }
+            None => {}
+        }
+    }
+}
