@@ -48,7 +48,6 @@ const SHOWN_MAX: usize = 16;
 /// `version-of-two-values`, or `undecided` when a search took more than [`STEPS_MAX`] steps.
 pub fn check(history: &History) -> Result<(), Anomaly> {
     for key in acts::split(history) {
-        order::check(&key)?;
         for (generation, acts) in acts::generations(&key)? {
             match search::linearizable(&acts, STEPS_MAX) {
                 Verdict::Yes => {}
@@ -62,6 +61,7 @@ pub fn check(history: &History) -> Result<(), Anomaly> {
                 }
             }
         }
+        order::check(&key)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 //! - **Replace** is atomic: after a crash the file is the old or the new one.
 //! - **Full**: an append is cut short, and the file is *broken*: every sync of it fails until it is replaced or
 //!   the process starts anew. What the cut append left is there for the next life to find.
-//! - **Slow**: a sync takes a thousand times as long. **Unreadable**: reads fail.
+//! - **Slow**: a sync takes a hundred times as long. **Unreadable**: reads fail.
 //!
 //! Left out: bits that rot in durable data.
 
@@ -43,7 +43,7 @@ pub struct DiskFaults {
 }
 
 /// How much longer a sync takes on a slow disk.
-pub const SLOW_FACTOR: u32 = 1000;
+pub const SLOW_FACTOR: u32 = 100;
 
 /// A read failed: the device answered with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

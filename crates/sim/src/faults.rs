@@ -327,7 +327,10 @@ impl Injector {
         let at = self.prng.below(self.kinds.len() as u64);
         let kind = self.kinds[usize::try_from(at).unwrap_or(0)];
         let nodes: Vec<HostId> = world.of_kind(Kind::Node).collect();
-        let victim = self.one_of(&nodes);
+        let mut victim = self.one_of(&nodes);
+        if self.prng.chance(1, 2) {
+            victim = system.favourite(world).unwrap_or(victim);
+        }
         let other = self.one_of(&nodes);
         world.note(|| format!("fault: {} ({victim}, {other})", kind.name()));
         let is_idle = world.host(victim).has_process() && !world.host(victim).is_paused();

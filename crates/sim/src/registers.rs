@@ -99,7 +99,7 @@ impl System for Register {
             kinds: KindSet::COMMON,
             duration: Duration::from_secs(10),
             heal_max: Duration::from_secs(8),
-            fault_length_max: Duration::from_millis(2500),
+            fault_length_max: Duration::from_millis(3000),
         }
     }
 
@@ -133,6 +133,15 @@ impl System for Register {
             node.is_ready()
         });
         is_whole && leader.is_some_and(|term| stamps.iter().all(|&own| own == term))
+    }
+
+    fn favourite(&self, world: &World) -> Option<HostId> {
+        let nodes = world.of_kind(Kind::Node);
+        let terms = nodes.filter_map(|host| {
+            let node = world.host(host).machine::<Node>()?;
+            node.is_serving().then_some((node.term(), host))
+        });
+        terms.max().map(|one| one.1)
     }
 
     fn after_step(&mut self, world: &World, host: HostId) -> Result<(), Anomaly> {

@@ -20,6 +20,12 @@ pub trait System {
     /// Whether it has overcome all faults: every part serves, with full redundancy.
     fn is_healed(&self, world: &World) -> bool;
 
+    /// The node whose failure matters most now: every second fault strikes it.
+    fn favourite(&self, world: &World) -> Option<HostId> {
+        let _: &World = world;
+        None
+    }
+
     /// Checks after each step of a machine; cheap.
     ///
     /// # Errors

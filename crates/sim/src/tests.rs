@@ -1,1 +1,5 @@
 //! Facts about the models.
+
+mod registers;
+mod models;
+mod running;

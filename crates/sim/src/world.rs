@@ -217,6 +217,11 @@ impl World {
         &self.coverage
     }
 
+    /// A host's disk, to be prepared by hand.
+    pub fn disk_mut(&mut self, host: HostId) -> &mut Disk {
+        &mut self.hosts[host.idx()].disk
+    }
+
     /// Counts a named event.
     pub fn cover(&mut self, event: &'static str) {
         self.coverage.count(event);

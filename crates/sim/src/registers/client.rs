@@ -14,7 +14,7 @@ use crate::time::nanos;
 use crate::workload::Source;
 
 /// How long a client waits for an answer.
-const DEADLINE: Duration = Duration::from_millis(700);
+const DEADLINE: Duration = Duration::from_millis(400);
 /// How long after it was turned away, or its dial failed, it tries again.
 const RETRY: Duration = Duration::from_millis(10);
 

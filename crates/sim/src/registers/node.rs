@@ -600,6 +600,9 @@ impl Node {
         }
         let (response, effects) = self.evaluate(call, &command);
         let is_read = effects.is_empty();
+        if self.flaw == Flaw::StaleLease && self.has_lease && !self.holds_lease() {
+            out.cover("register.stale-lease");
+        }
         let is_blind = is_read && !is_free_read && !self.may_read();
         if is_blind || self.gated.len() >= GATED_MAX {
             self.respond(conn, turned_away(u64::MAX), out);

@@ -2,6 +2,7 @@
 
 use ringhold_types::time::Duration;
 
+use crate::digest::mixed;
 use crate::host::{Delivery, Pause, PauseKind};
 use crate::machine::{Birth, HostId};
 use crate::network::{Item, Phase, Side};
@@ -118,11 +119,15 @@ impl World {
         self.note(|| format!("{host} is paused"));
     }
 
-    /// Lets a stopped process go on: it ends the step it was in, then finds everything that came, and a tick somewhere
-    /// before or after it.
+    /// Lets a stopped process go on: it ends the step it was in, then finds everything that came, connection by connection in any
+    /// order, and a tick before or after it.
     pub fn resume(&mut self, host: HostId) {
         let one = &mut self.hosts[host.idx()];
         let Some(pause) = one.pause.take() else { return };
+        // Sockets are found readable in any order; only within a connection does order hold.
+        let rank = one.prng.next_u64();
+        let ranked = |delivery: &Delivery| mixed(rank ^ delivery.conn().map_or(0, |conn| u64::from(conn.0) + 1));
+        one.backlog.make_contiguous().sort_by_key(ranked);
         if pause.has_missed_tick {
             if one.prng.chance(1, 2) {
                 one.backlog.push_front(Delivery::Tick);
