@@ -367,6 +367,7 @@ macro_rules! wrapped_numbers {
 wrapped_numbers!(Epoch, Generation, Incarnation, MapIdx, NamespaceId, NodeId, Seq, Version);
 
 /// Bytes of a struct: those of its fields in the order named.
+#[macro_export]
 macro_rules! encoded_struct {
     ($name:ident { $($field:ident),* $(,)? }) => {
         impl $crate::codec::Encode for $name {
@@ -384,9 +385,10 @@ macro_rules! encoded_struct {
         }
     };
 }
-pub(crate) use encoded_struct;
+pub use encoded_struct;
 
 /// Bytes of an enum: the byte that stands for the variant, and its fields in the order named.
+#[macro_export]
 macro_rules! encoded_enum {
     ($name:ident, $what:literal { $($tag:literal => $variant:ident $({ $($field:ident),* $(,)? })?),* $(,)? }) => {
         impl $crate::codec::Encode for $name {
@@ -403,7 +405,7 @@ macro_rules! encoded_enum {
             fn decode(
                 reader: &mut $crate::codec::Reader<'_>,
             ) -> Result<Self, $crate::codec::Malformed> {
-                match u8::decode(reader)? {
+                match <u8 as $crate::codec::Decode>::decode(reader)? {
                     $($tag => {
                         $($(let $field = $crate::codec::Decode::decode(reader)?;)*)?
                         Ok(Self::$variant $({ $($field),* })?)
@@ -414,6 +416,6 @@ macro_rules! encoded_enum {
         }
     };
 }
-pub(crate) use encoded_enum;
+pub use encoded_enum;
 
 encoded_struct!(Member { node, incarnation });

@@ -64,6 +64,8 @@ pub struct Identity {
 pub enum Sender {
     /// A member; its connection proved it.
     Member(Member),
+    /// A part of the metadata log; it may be no member yet.
+    Voter(RaftId),
     /// Somebody on this connection, who is none yet.
     Stranger(u64),
 }
@@ -73,6 +75,8 @@ pub enum Sender {
 pub enum To {
     /// A member.
     Member(Member),
+    /// A part of the metadata log, whichever member it is now.
+    Voter(RaftId),
     /// Every address that the process was told to join at.
     Seeds,
     /// Who asked on this connection.
@@ -455,19 +459,22 @@ impl Core {
                     out.push(Output::Wish { wish: Wish { primary, want, batch } });
                 }
             }
-            (Control::Raft { message }, _) => self.on_raft(now, from, *message, out),
+            (Control::Raft { message }, Sender::Voter(id)) => {
+                self.on_raft(now, id, *message, out);
+            }
             (Control::NameTaken, _) => {
                 if self.me.is_none() {
                     out.push(Output::NameTaken);
                 }
             }
-            // Only members say these.
+            // Only members say these, and only voters the last.
             (
                 Control::Beat { .. }
                 | Control::MetaBeat { .. }
                 | Control::MetaAnswer { .. }
-                | Control::Wish { .. },
-                Sender::Stranger(_),
+                | Control::Wish { .. }
+                | Control::Raft { .. },
+                _,
             ) => out.push(Output::Misbehaved { from }),
         }
     }
@@ -670,6 +677,7 @@ fn send(to: To, control: Control, out: &mut Vec<Output>) {
 fn reply_to(from: Sender) -> To {
     match from {
         Sender::Member(member) => To::Member(member),
+        Sender::Voter(id) => To::Voter(id),
         Sender::Stranger(connection) => To::Stranger(connection),
     }
 }

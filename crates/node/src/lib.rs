@@ -22,6 +22,7 @@ pub mod leases;
 pub mod namespaces;
 pub mod number;
 pub mod output;
+pub mod peers;
 pub mod session;
 pub mod shard_cell;
 pub mod state;

@@ -52,7 +52,8 @@ pub fn check(history: &History) -> Result<(), Anomaly> {
             match search::linearizable(&acts, STEPS_MAX) {
                 Verdict::Yes => {}
                 Verdict::Undecided => {
-                    let text = format!("key {} generation {generation}: too many orders", key.key.0);
+                    let text =
+                        format!("key {} generation {generation}: too many orders", key.key.0);
                     return Err(Anomaly { kind: "undecided", text });
                 }
                 Verdict::No => {
@@ -68,7 +69,8 @@ pub fn check(history: &History) -> Result<(), Anomaly> {
 
 /// The shortest beginning of the history that is impossible, its last acts.
 fn explain(key: &KeyHistory, generation: u64, acts: &[Timed]) -> String {
-    let mut ends: Vec<u64> = acts.iter().map(|act| act.returned.0).filter(|&at| at != u64::MAX).collect();
+    let mut ends: Vec<u64> =
+        acts.iter().map(|act| act.returned.0).filter(|&at| at != u64::MAX).collect();
     ends.sort_unstable();
     let is_possible = |end: u64| {
         let known: Vec<Timed> = acts.iter().filter_map(|act| act.known_at(end)).collect();

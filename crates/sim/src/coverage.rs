@@ -67,8 +67,8 @@ impl Shares {
 
     /// One line per event: name, percent of seeds, times in all.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.events
-            .iter()
-            .map(|(event, (_, times))| format!("{event:<28} {:>3} % {times:>9} times", self.percent(event)))
+        self.events.iter().map(|(event, (_, times))| {
+            format!("{event:<28} {:>3} % {times:>9} times", self.percent(event))
+        })
     }
 }

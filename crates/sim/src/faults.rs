@@ -369,7 +369,9 @@ impl Injector {
                 links.extend(links_to(world, victim, |_| true).into_iter().map(|(a, b)| (b, a)));
                 return cut(world, links);
             }
-            FaultKind::Deaf => return cut(world, links_to(world, victim, |kind| kind == Kind::Node)),
+            FaultKind::Deaf => {
+                return cut(world, links_to(world, victim, |kind| kind == Kind::Node));
+            }
             FaultKind::Mute => {
                 let links = links_to(world, victim, |kind| kind == Kind::Node);
                 return cut(world, links.into_iter().map(|(a, b)| (b, a)).collect());
@@ -396,10 +398,12 @@ impl Injector {
                 world.set_tick_lateness(victim, Some(late));
             }
             FaultKind::DiskFull => {
-                world.set_disk_faults(victim, DiskFaults { is_full: true, ..DiskFaults::default() });
+                world
+                    .set_disk_faults(victim, DiskFaults { is_full: true, ..DiskFaults::default() });
             }
             FaultKind::DiskSlow => {
-                world.set_disk_faults(victim, DiskFaults { is_slow: true, ..DiskFaults::default() });
+                world
+                    .set_disk_faults(victim, DiskFaults { is_slow: true, ..DiskFaults::default() });
             }
             FaultKind::DiskUnreadable => {
                 world.kill(victim);
@@ -407,7 +411,9 @@ impl Injector {
                 world.set_disk_faults(victim, faults);
                 world.start(victim);
             }
-            FaultKind::Own => return system.own_fault(world, &mut self.prng).then_some(Repair::Own),
+            FaultKind::Own => {
+                return system.own_fault(world, &mut self.prng).then_some(Repair::Own);
+            }
         }
         Some(repair_of(kind, victim, other))
     }

@@ -134,7 +134,13 @@ impl History {
         let before = self.open.insert((client, call), self.records.len());
         assert!(before.is_none(), "a call is made once");
         let outcome = Outcome::Unknown;
-        self.records.push(Record { client, operation, invoked: at, returned: Moment::NEVER, outcome });
+        self.records.push(Record {
+            client,
+            operation,
+            invoked: at,
+            returned: Moment::NEVER,
+            outcome,
+        });
     }
 
     /// A client knows what came of a call. An [`Outcome::Unknown`] stays open for ever.

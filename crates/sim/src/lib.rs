@@ -39,26 +39,27 @@
 //!
 //! This crate knows nothing of `ringhold`, sockets, real devices and real clocks.
 
-pub mod machine;
-pub mod time;
-pub mod queue;
-pub mod digest;
-pub mod clock;
-pub mod disk;
-pub mod network;
-pub mod host;
-pub mod world;
-pub mod faults;
-pub mod swarm;
-pub mod workload;
-pub mod history;
 pub mod check;
-pub mod system;
+pub mod clock;
+pub mod cluster;
 pub mod coverage;
-pub mod runner;
+pub mod digest;
+pub mod disk;
+pub mod faults;
+pub mod history;
+pub mod host;
+pub mod machine;
 pub mod minimize;
-pub mod seeds;
+pub mod network;
+pub mod queue;
 pub mod registers;
+pub mod runner;
+pub mod seeds;
+pub mod swarm;
+pub mod system;
+pub mod time;
+pub mod workload;
+pub mod world;
 
 #[cfg(test)]
 mod tests;

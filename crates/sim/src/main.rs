@@ -14,11 +14,11 @@ use clap::Parser;
 use ringhold_sim::coverage::Shares;
 use ringhold_sim::faults::KindSet;
 use ringhold_sim::minimize::{flags, minimize};
-use ringhold_sim::registers::ENTRIES;
 use ringhold_sim::runner::{Report, run};
 use ringhold_sim::seeds;
 use ringhold_sim::swarm::{Mode, Overrides};
 use ringhold_sim::system::Entry;
+use ringhold_sim::{cluster, registers};
 
 /// Simulates hosts, network, disks and clients from seeds.
 #[derive(Debug, Parser)]
@@ -85,7 +85,7 @@ fn mode(text: &str) -> Result<Mode, String> {
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     if args.list {
-        for entry in ENTRIES {
+        for entry in entries() {
             println!("{:<24} {}", entry.name, entry.about);
         }
         return Ok(ExitCode::SUCCESS);
@@ -97,8 +97,13 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// All systems.
+fn entries() -> impl Iterator<Item = Entry> {
+    cluster::ENTRIES.into_iter().chain(registers::ENTRIES)
+}
+
 fn entry_of(name: &str) -> anyhow::Result<Entry> {
-    let entry = ENTRIES.into_iter().find(|entry| entry.name == name);
+    let entry = entries().find(|entry| entry.name == name);
     entry.with_context(|| format!("no system `{name}`; --list shows them"))
 }
 
@@ -119,7 +124,11 @@ fn run_kept(path: &PathBuf, args: &Args) -> anyhow::Result<bool> {
             print_anomaly(&entry, one.seed, &one.overrides, &report);
         }
     }
-    println!("{} kept seeds, {}", kept.len(), if is_good { "as expected" } else { "not as expected" });
+    println!(
+        "{} kept seeds, {}",
+        kept.len(),
+        if is_good { "as expected" } else { "not as expected" }
+    );
     Ok(is_good)
 }
 
@@ -213,7 +222,10 @@ fn print_anomaly(entry: &Entry, seed: u64, overrides: &Overrides, report: &Repor
 
 fn repeat(entry: &Entry, seed: u64, overrides: &Overrides) -> String {
     let flags = flags(overrides);
-    format!("cargo run --profile sim -p ringhold-sim -- --system {} --seed {seed}{flags}", entry.name)
+    format!(
+        "cargo run --profile sim -p ringhold-sim -- --system {} --seed {seed}{flags}",
+        entry.name
+    )
 }
 
 fn print_totals(entry: &Entry, totals: &Totals, real_s: f64) {

@@ -182,7 +182,14 @@ pub struct Network {
 
 impl Network {
     pub(crate) fn new(profile: NetworkProfile, prng: Prng) -> Self {
-        Self { profile, hosts: 0, links: Vec::new(), connections: Vec::new(), free: Vec::new(), prng }
+        Self {
+            profile,
+            hosts: 0,
+            links: Vec::new(),
+            connections: Vec::new(),
+            free: Vec::new(),
+            prng,
+        }
     }
 
     pub(crate) fn host_added(&mut self) {

@@ -106,16 +106,18 @@ impl System for Register {
     fn build(&mut self, world: &mut World, mix: &Mix) {
         let (flaw, nodes, keys, think) = (self.flaw, mix.nodes, mix.keys, mix.think);
         for _ in 0..nodes {
-            let factory = move |birth: &crate::machine::Birth<'_>| -> Box<dyn crate::machine::Machine> {
-                Box::new(Node::new(birth, nodes, flaw))
-            };
+            let factory =
+                move |birth: &crate::machine::Birth<'_>| -> Box<dyn crate::machine::Machine> {
+                    Box::new(Node::new(birth, nodes, flaw))
+                };
             world.add_host(Kind::Node, Box::new(factory));
         }
         for number in 0..mix.clients {
-            let factory = move |birth: &crate::machine::Birth<'_>| -> Box<dyn crate::machine::Machine> {
-                let source = Source::new(birth.seed, number, keys, WEIGHTS);
-                Box::new(Client::new(birth.seed, source, nodes, think))
-            };
+            let factory =
+                move |birth: &crate::machine::Birth<'_>| -> Box<dyn crate::machine::Machine> {
+                    let source = Source::new(birth.seed, number, keys, WEIGHTS);
+                    Box::new(Client::new(birth.seed, source, nodes, think))
+                };
             world.add_host(Kind::Client, Box::new(factory));
         }
     }

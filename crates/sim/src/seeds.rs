@@ -61,7 +61,8 @@ fn set(overrides: &mut Overrides, flag: &str, value: &str) -> Option<()> {
 /// Kinds of faults by name, with commas between.
 #[must_use]
 pub fn kinds(text: &str) -> Option<KindSet> {
-    text.split(',').try_fold(KindSet::default(), |set, name| Some(set.with(FaultKind::named(name)?)))
+    text.split(',')
+        .try_fold(KindSet::default(), |set, name| Some(set.with(FaultKind::named(name)?)))
 }
 
 /// A mode by name: `one` or `chaos`.

@@ -1,5 +1,5 @@
 //! Facts about the models.
 
-mod registers;
 mod models;
+mod registers;
 mod running;

@@ -7,8 +7,8 @@
 //! for comes as a tick.
 
 mod lives;
-mod traffic;
 mod storage;
+mod traffic;
 
 use ringhold_types::prng::Prng;
 use ringhold_types::time::Duration;
@@ -56,23 +56,58 @@ impl WorldProfile {
 /// What happens.
 #[derive(Debug)]
 enum Event {
-    Start { host: HostId, life: u32 },
-    Tick { host: HostId, life: u32 },
-    Wake { host: HostId, life: u32 },
+    Start {
+        host: HostId,
+        life: u32,
+    },
+    Tick {
+        host: HostId,
+        life: u32,
+    },
+    Wake {
+        host: HostId,
+        life: u32,
+    },
     /// A dial reaches its host.
-    Dialled { line: Line, port: u16 },
-    DialTimeout { line: Line },
+    Dialled {
+        line: Line,
+        port: u16,
+    },
+    DialTimeout {
+        line: Line,
+    },
     /// Something arrives at the end of a lane.
-    Arrives { line: Line, to: Side, item: Item },
+    Arrives {
+        line: Line,
+        to: Side,
+        item: Item,
+    },
     /// A datagram arrives, outside the lane's order.
-    Datagram { line: Line, to: Side, bytes: Vec<u8> },
+    Datagram {
+        line: Line,
+        to: Side,
+        bytes: Vec<u8>,
+    },
     /// A reset arrives at an end.
-    Reset { line: Line, to: Side },
+    Reset {
+        line: Line,
+        to: Side,
+    },
     /// What waits in a lane is sent once more.
-    SentAgain { line: Line, from: Side },
+    SentAgain {
+        line: Line,
+        from: Side,
+    },
     /// Has a sender been without acknowledgement for too long?
-    SilenceCheck { line: Line, from: Side },
-    Disk { host: HostId, life: u32, work: DiskWork },
+    SilenceCheck {
+        line: Line,
+        from: Side,
+    },
+    Disk {
+        host: HostId,
+        life: u32,
+        work: DiskWork,
+    },
 }
 
 /// A request to a disk that ends.

@@ -7,6 +7,7 @@ use ringhold_cluster::command::Command;
 use ringhold_cluster::control::Control;
 use ringhold_cluster::lead::{Lead, LeadOut};
 use ringhold_cluster::meta::follow::Committed;
+use ringhold_cluster::meta::membership::RaftId;
 use ringhold_cluster::meta::message::MetaMessage;
 use ringhold_cluster::meta::{MetaLog, MetaOut, ProposeError};
 use ringhold_types::id::{MapIdx, Member};
@@ -59,10 +60,8 @@ impl Core {
         let mut meta = MetaOut::default();
         step(log, &mut meta);
         for (to, message) in meta.send {
-            if let Some(member) = self.member_of(to) {
-                let message = Box::new(message);
-                send(To::Member(member), Control::Raft { message }, out);
-            }
+            let message = Box::new(message);
+            send(To::Voter(to), Control::Raft { message }, out);
         }
         out.extend(meta.persist.map(|persist| Output::Persist { persist }));
         if let Some(log) = self.log.as_ref().filter(|log| log.map().idx > self.map.idx) {
@@ -85,7 +84,7 @@ impl Core {
         };
         for (node, record) in self.map.nodes() {
             let member = record.member(node);
-            let id = ringhold_cluster::meta::membership::RaftId(record.announced.raft_id);
+            let id = RaftId(record.announced.raft_id);
             if record.is_alive && Some(member) != self.me && !log.membership().contains(id) {
                 let entries = entries.clone();
                 send(To::Member(member), Control::MapEntries { entries }, out);
@@ -124,12 +123,11 @@ impl Core {
     pub(super) fn on_raft(
         &mut self,
         now: Instant,
-        from: Sender,
+        id: RaftId,
         message: MetaMessage,
         out: &mut Vec<Output>,
     ) {
-        let Sender::Member(member) = from else { return out.push(Output::Misbehaved { from }) };
-        let Some(id) = self.raft_id_of(member) else { return };
+        let from = Sender::Voter(id);
         if self.log.is_none() {
             self.begin_log();
         }
@@ -149,8 +147,6 @@ impl Core {
 
     /// Somebody made this node a learner: it begins with an empty log.
     fn begin_log(&mut self) {
-        use ringhold_cluster::meta::membership::RaftId;
-
         let mine = RaftId(self.identity.announced.raft_id);
         if mine.0 == 0 || self.me.is_none() {
             return;
@@ -209,7 +205,7 @@ impl Core {
         }
         match (&command, from) {
             (Command::Register { .. }, _) => self.on_claim(from, command, out),
-            (_, Sender::Stranger(_)) => out.push(Output::Misbehaved { from }),
+            (_, Sender::Stranger(_) | Sender::Voter(_)) => out.push(Output::Misbehaved { from }),
             (_, Sender::Member(member)) if command.by().is_some_and(|by| by != member) => {
                 out.push(Output::Misbehaved { from });
             }
@@ -314,7 +310,8 @@ impl Core {
         if let Some(heir) = heir {
             self.with_log(now, out, |log, meta| {
                 if !log.is_persisting() {
-                    drop(log.transfer(heir, meta));
+                    // Refused while another transfer is under way; it is tried again with the next tick.
+                    let _refused = log.transfer(heir, meta).is_err();
                 }
             });
         }
@@ -339,7 +336,10 @@ impl Core {
             let half = commands.len() / 2;
             if half > 0 {
                 self.commands = commands[half..].to_vec();
-                self.with_log(now, out, |log, meta| drop(log.propose(&commands[..half], meta)));
+                self.with_log(now, out, |log, meta| {
+                    // Who asked asks again.
+                    let _refused = log.propose(&commands[..half], meta).is_err();
+                });
             }
         }
     }

@@ -31,7 +31,8 @@ impl Core {
         };
         self.with_log(now, out, |log, meta| {
             if !log.is_persisting() {
-                drop(log.propose_members(&changes, meta));
+                // Refused while another change is under way; the next look tries again.
+                let _refused = log.propose_members(&changes, meta).is_err();
             }
         });
     }

@@ -144,8 +144,11 @@ pub fn split(history: &History) -> Vec<KeyHistory> {
             }
             Operation::Cas { key, expected, value } => {
                 let is_refused = reply.is_some_and(|reply| !reply.is_applied);
-                let act =
-                    if is_refused { Act::CasRefused(*expected) } else { Act::Cas(*expected, *value) };
+                let act = if is_refused {
+                    Act::CasRefused(*expected)
+                } else {
+                    Act::Cas(*expected, *value)
+                };
                 add(*key, Some(act), Moment::NEVER);
             }
             Operation::Incr(key) => {
@@ -157,8 +160,7 @@ pub fn split(history: &History) -> Vec<KeyHistory> {
 }
 
 fn entry(record: &Record, reply: Option<Reply>, act: Act, vanishes_from: Moment) -> Entry {
-    let timed =
-        Timed { act, invoked: record.invoked, returned: record.returned, vanishes_from };
+    let timed = Timed { act, invoked: record.invoked, returned: record.returned, vanishes_from };
     Entry {
         timed,
         generation: reply.map(|reply| reply.generation),

@@ -47,8 +47,7 @@ impl State {
 
     /// What the key holds after an act, if the act answers so here.
     pub(crate) fn after(self, timed: &Timed) -> Option<Self> {
-        let written =
-            |value: Value| Self { value: value.0, vanishes_from: timed.vanishes_from.0 };
+        let written = |value: Value| Self { value: value.0, vanishes_from: timed.vanishes_from.0 };
         match timed.act {
             Act::Read(seen) => (seen.0 == self.value).then_some(self),
             Act::Write(value) => Some(written(value)),
@@ -190,7 +189,13 @@ impl Search {
                 response_of[act] = idx + 1;
             }
         }
-        places.push(Place { at: u64::MAX, is_response: true, act: 0, next: end, previous: end - 1 });
+        places.push(Place {
+            at: u64::MAX,
+            is_response: true,
+            act: 0,
+            next: end,
+            previous: end - 1,
+        });
         let zobrist = (1..=acts.len() as u64)
             .map(|idx| u128::from(mixed(idx)) << 64 | u128::from(mixed(!idx)))
             .collect();

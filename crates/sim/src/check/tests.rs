@@ -60,7 +60,10 @@ fn a_write_in_doubt_takes_effect_late_or_never_but_not_twice() {
 fn a_deletion_may_be_the_only_witness_of_a_write_in_doubt() {
     let deleted = |found| Act::Delete(Some(found));
     verdict(&[timed(0, NEVER, write(1)), timed(2, 3, deleted(true))], true);
-    verdict(&[timed(0, NEVER, write(1)), timed(2, 3, deleted(true)), timed(4, 5, deleted(true))], false);
+    verdict(
+        &[timed(0, NEVER, write(1)), timed(2, 3, deleted(true)), timed(4, 5, deleted(true))],
+        false,
+    );
     let twice = [timed(0, NEVER, write(1)), timed(0, NEVER, write(2))];
     verdict(&[twice[0], twice[1], timed(2, 3, deleted(true)), timed(4, 5, deleted(true))], true);
 }
@@ -102,9 +105,7 @@ fn random_acts(prng: &mut Prng) -> Vec<Timed> {
         let happens = is_done || prng.chance(1, 2);
         let guess = if prng.chance(1, 2) { value } else { prng.below(count + 1) };
         let (act, after) = match prng.below(if has_counters { 5 } else { 4 }) {
-            0 | 4 if has_counters => {
-                (Act::Incr(is_done.then_some(Value(value + 1))), value + 1)
-            }
+            0 | 4 if has_counters => (Act::Incr(is_done.then_some(Value(value + 1))), value + 1),
             0 => (read(value), value),
             1 if has_counters => (read(value), value),
             1 => (write(own), own),
@@ -232,7 +233,10 @@ fn a_write_in_doubt_belongs_to_the_generation_that_saw_it() {
     assert_eq!(kind(&calls), None);
     let keys = split(&history(&calls));
     let split = generations(&keys[0]).unwrap();
-    assert_eq!(split.iter().map(|(generation, acts)| (*generation, acts.len())).collect::<Vec<_>>(), [(1, 1), (2, 3)]);
+    assert_eq!(
+        split.iter().map(|(generation, acts)| (*generation, acts.len())).collect::<Vec<_>>(),
+        [(1, 1), (2, 3)]
+    );
 }
 
 #[test]

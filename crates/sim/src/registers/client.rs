@@ -170,7 +170,7 @@ impl Client {
             value: Value(response.value),
             is_applied,
             version: response.version,
-            generation: 1,
+            generation: response.generation,
         };
         self.source.answered(&current.operation, &reply);
         self.finish(now, Outcome::Done(reply), out);

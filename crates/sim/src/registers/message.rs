@@ -72,6 +72,8 @@ pub struct Response {
     pub value: u64,
     /// See [`crate::history::Reply`].
     pub version: u64,
+    /// See [`crate::history::Reply`].
+    pub generation: u64,
 }
 
 /// What came of a request.
@@ -224,7 +226,7 @@ impl Response {
             Status::NotLeader => 2,
             Status::InDoubt => 3,
         };
-        put(out, &[4, u64::from(self.call), status, self.value, self.version]);
+        put(out, &[5, u64::from(self.call), status, self.value, self.version, self.generation]);
     }
 
     /// Reads one without its length.
@@ -243,7 +245,8 @@ impl Response {
             3 => Status::InDoubt,
             status => panic!("a status: {status}"),
         };
-        Self { call, status, value: numbers.sure(), version: numbers.sure() }
+        let (value, version) = (numbers.sure(), numbers.sure());
+        Self { call, status, value, version, generation: numbers.sure() }
     }
 }
 

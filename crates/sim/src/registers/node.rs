@@ -23,9 +23,7 @@ use crate::machine::{
     Address, Birth, ConnId, DiskId, Framing, HostId, Input, Machine, Output, Outputs,
 };
 use crate::registers::Flaw;
-use crate::registers::message::{
-    Command, Envelope, Peer, Request, Response, Status, next_message,
-};
+use crate::registers::message::{Command, Envelope, Peer, Request, Response, Status, next_message};
 use crate::registers::state::{Effect, LogRecord, Stamp, State};
 
 /// Where nodes send operations and votes.
@@ -590,9 +588,9 @@ impl Node {
 
     fn request(&mut self, conn: ConnId, request: Request, out: &mut Outputs) {
         let Request { call, command } = request;
-        let turned_away = |value| Response { call, status: Status::NotLeader, value, version: 0 };
-        let is_free_read =
-            self.flaw == Flaw::ReadsAnywhere && matches!(command, Command::Get(_));
+        let turned_away =
+            |value| Response { call, status: Status::NotLeader, value, version: 0, generation: 1 };
+        let is_free_read = self.flaw == Flaw::ReadsAnywhere && matches!(command, Command::Get(_));
         if !is_free_read && !self.is_serving() {
             let hint = self.leader.filter(|&leader| leader != self.id);
             self.respond(conn, turned_away(hint.map_or(u64::MAX, u64::from)), out);
@@ -624,7 +622,8 @@ impl Node {
     /// What a command answers and does to the present state.
     fn evaluate(&self, call: u32, command: &Command) -> (Response, Vec<Effect>) {
         let found = |key: &u32| self.state.entries.get(key).copied().unwrap_or((0, 0));
-        let answer = |status, value, version| Response { call, status, value, version };
+        let answer =
+            |status, value, version| Response { call, status, value, version, generation: 1 };
         match command {
             Command::Get(key) => {
                 let (value, version) = found(key);

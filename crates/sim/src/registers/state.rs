@@ -43,7 +43,8 @@ impl Effect {
 
     pub(crate) fn decode(numbers: &mut Numbers<'_>) -> Option<Vec<Self>> {
         let count = numbers.next()?;
-        let one = |_| Some(Self { key: u32::try_from(numbers.next()?).ok()?, value: numbers.next()? });
+        let one =
+            |_| Some(Self { key: u32::try_from(numbers.next()?).ok()?, value: numbers.next()? });
         (0..count).map(one).collect()
     }
 }

@@ -6,9 +6,7 @@ use ringhold_types::time::{Duration, Instant, Now};
 use crate::clock::HostClock;
 use crate::disk::{Disk, DiskFaults};
 use crate::host::{Kind, PauseKind};
-use crate::machine::{
-    Address, ConnId, DiskId, Framing, HostId, Input, Machine, Output, Outputs,
-};
+use crate::machine::{Address, ConnId, DiskId, Framing, HostId, Input, Machine, Output, Outputs};
 use crate::network::NetworkProfile;
 use crate::queue::Queue;
 use crate::time::{MILLISECOND, Moment, SECOND};
@@ -38,9 +36,11 @@ impl Machine for Recorder {
     fn step(&mut self, now: Now, input: Input<'_>, out: &mut Outputs) {
         match input {
             Input::Start => {
-                for (port, framing) in
-                    [(FRAMES, Framing::Frames), (STREAM, Framing::Stream), (DATAGRAMS, Framing::Datagrams)]
-                {
+                for (port, framing) in [
+                    (FRAMES, Framing::Frames),
+                    (STREAM, Framing::Stream),
+                    (DATAGRAMS, Framing::Datagrams),
+                ] {
                     out.push(Output::Listen { port, framing });
                 }
                 for (idx, address) in (0..).zip(self.dials.clone()) {
@@ -72,10 +72,14 @@ impl Machine for Recorder {
                 self.events.push("closed".to_owned());
             }
             Input::Refused(_) => self.events.push("refused".to_owned()),
-            Input::Accepted { port, from, .. } => self.events.push(format!("accepted {port} {from}")),
+            Input::Accepted { port, from, .. } => {
+                self.events.push(format!("accepted {port} {from}"))
+            }
             Input::Synced(id) => self.events.push(format!("synced {}", id.0)),
             Input::DiskFailed(id) => self.events.push(format!("failed {}", id.0)),
-            Input::Contents { id, bytes } => self.events.push(format!("read {} {}", id.0, bytes.len())),
+            Input::Contents { id, bytes } => {
+                self.events.push(format!("read {} {}", id.0, bytes.len()))
+            }
         }
     }
 }
@@ -265,7 +269,10 @@ fn a_silent_connection_is_given_up_by_its_sender_and_stays_half_open() {
     world.cut(B, A);
     pass(&mut world, 2000);
     assert!(of(&world, A).events.contains(&"closed".to_owned()));
-    assert!(!of(&world, B).events.contains(&"closed".to_owned()), "b sends nothing and learns nothing");
+    assert!(
+        !of(&world, B).events.contains(&"closed".to_owned()),
+        "b sends nothing and learns nothing"
+    );
 }
 
 #[test]
@@ -324,9 +331,17 @@ fn a_dial_is_refused_by_a_host_without_process_and_hangs_on_a_vanished_one() {
     for (vanishes, expected) in [(false, "refused"), (true, "closed")] {
         let mut world = world(WorldProfile::calm(), 9, &[vec![to(1, FRAMES)], vec![]]);
         // The second host ends before the dial arrives.
-        if vanishes { world.vanish(B) } else { world.kill(B) }
+        if vanishes {
+            world.vanish(B)
+        } else {
+            world.kill(B)
+        }
         world.run_until(Moment::ZERO);
-        if vanishes { world.vanish(B) } else { world.kill(B) }
+        if vanishes {
+            world.vanish(B)
+        } else {
+            world.kill(B)
+        }
         pass(&mut world, 20);
         let early = of(&world, A).events.clone();
         assert_eq!(early, if vanishes { vec![] } else { vec!["refused"] });
@@ -443,7 +458,11 @@ fn a_crash_keeps_what_was_synced_and_of_the_rest_a_prefix_with_a_torn_tail() {
         appended(&mut disk, &written[synced..], &mut prng);
         assert!(disk.sync_ended(mark));
         let is_host = prng.chance(1, 2);
-        if is_host { disk.host_died(&mut prng) } else { disk.process_died(&mut prng) }
+        if is_host {
+            disk.host_died(&mut prng)
+        } else {
+            disk.process_died(&mut prng)
+        }
         let found = disk.read(FILE).unwrap();
         assert!(found.len() >= synced && found.len() <= written.len());
         assert_eq!(found[..synced], written[..synced], "seed {seed}: synced bytes stay");
@@ -536,7 +555,9 @@ impl Machine for Writer {
                 out.push(Output::Read { file: FILE, id: DiskId(4) });
             }
             Input::Synced(id) => self.events.push(format!("synced {}", id.0)),
-            Input::Contents { id, bytes } => self.events.push(format!("read {} {}", id.0, bytes.len())),
+            Input::Contents { id, bytes } => {
+                self.events.push(format!("read {} {}", id.0, bytes.len()))
+            }
             Input::DiskFailed(id) => self.events.push(format!("failed {}", id.0)),
             _ => {}
         }

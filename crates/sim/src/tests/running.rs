@@ -84,7 +84,9 @@ fn kept_seeds_are_read_with_their_flags_and_comments() {
     assert_eq!(kept[1].overrides.clients, Some(2));
     assert_eq!(kept[2].overrides.duration_ms, Some(500));
     assert_eq!(kept[2].overrides.mode, Some(Mode::Chaos));
-    for (bad, line) in [("x", 1), ("\nregister x", 2), ("register 1 --clients", 1), ("register 1 --without no", 1)] {
+    for (bad, line) in
+        [("x", 1), ("\nregister x", 2), ("register 1 --clients", 1), ("register 1 --without no", 1)]
+    {
         assert_eq!(parse(bad).unwrap_err().0, line, "{bad}");
     }
 }

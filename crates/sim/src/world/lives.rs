@@ -79,7 +79,8 @@ impl World {
     fn close_unanswered(&mut self, line: crate::network::Line, side: Side) {
         let Some(connection) = self.network.get(line) else { return };
         let other = side.other();
-        let is_unanswered = other == Side::Acceptor && connection.end(other).phase == Phase::Dialling;
+        let is_unanswered =
+            other == Side::Acceptor && connection.end(other).phase == Phase::Dialling;
         if is_unanswered {
             self.network.close(line, other);
         }
@@ -126,7 +127,9 @@ impl World {
         let Some(pause) = one.pause.take() else { return };
         // Sockets are found readable in any order; only within a connection does order hold.
         let rank = one.prng.next_u64();
-        let ranked = |delivery: &Delivery| mixed(rank ^ delivery.conn().map_or(0, |conn| u64::from(conn.0) + 1));
+        let ranked = |delivery: &Delivery| {
+            mixed(rank ^ delivery.conn().map_or(0, |conn| u64::from(conn.0) + 1))
+        };
         one.backlog.make_contiguous().sort_by_key(ranked);
         if pause.has_missed_tick {
             if one.prng.chance(1, 2) {

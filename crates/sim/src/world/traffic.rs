@@ -109,7 +109,10 @@ impl World {
     pub(super) fn send(&mut self, host: HostId, conn: ConnId, bytes: Vec<u8>) {
         let Some(&(line, side)) = self.hosts[host.idx()].conns.get(&conn) else { return };
         let connection = self.network.get(line).expect("an end that a process holds is not closed");
-        assert!(connection.end(side).phase == Phase::Open, "a frame is sent when the dial succeeded");
+        assert!(
+            connection.end(side).phase == Phase::Open,
+            "a frame is sent when the dial succeeded"
+        );
         self.counts.frames += 1;
         match connection.framing {
             Framing::Frames => self.enqueue(line, side, Item::Bytes(bytes)),
