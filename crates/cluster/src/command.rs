@@ -194,6 +194,16 @@ impl Map {
         }
     }
 
+    /// Whether the command, committed next and in this term, would change anything.
+    #[must_use]
+    pub fn is_changed_by(&self, term: u64, command: &Command) -> bool {
+        let mut after = self.clone();
+        after.apply(MapIdx(self.idx.0 + 1), term, std::slice::from_ref(command));
+        after.idx = self.idx;
+        // Chunks that both share are not compared.
+        after != *self
+    }
+
     #[expect(clippy::too_many_lines, reason = "one arm for each command, each a row of the table")]
     fn apply_one(&mut self, term: u64, command: &Command) {
         match command {

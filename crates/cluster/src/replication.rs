@@ -36,7 +36,7 @@ use ringhold_types::id::{Epoch, MapIdx, Member, Seq};
 use ringhold_types::slot::{SLOTS, Slot};
 use ringhold_types::time::{Duration, Instant};
 
-use crate::map::{Config, FILLING_MAX, ISR_MAX};
+use crate::map::{FILLING_MAX, ISR_MAX, Map};
 use crate::message::{Body, Message, Stamp};
 use crate::mutants::{Rule, without};
 use crate::slots::SlotSet;
@@ -52,6 +52,9 @@ pub const TRANSFER_STALL: Duration = Duration::from_millis(1500);
 pub const TAIL_COUNT_MAX: usize = 4096;
 /// The most bytes of a slot's operations that wait for their commit; a single larger one passes alone.
 pub const TAIL_LEN_MAX: usize = 4 << 20;
+
+/// A slot that only waits is looked at in every tick of this number.
+const PATIENCE: u16 = 5;
 
 /// The members whose acknowledgement a primary needs, and whose lease.
 pub(crate) type Required = ArrayVec<Member, { ISR_MAX + FILLING_MAX }>;
@@ -236,8 +239,9 @@ pub struct Replicas {
     slots: Vec<Replica>,
     /// The last session opened from here.
     sid: u64,
-    /// Slots with something to do at the next tick.
+    /// Slots with something to do: of those that only wait each fifth tick has a fifth.
     busy: BTreeSet<Slot>,
+    ticks: u16,
     /// Slots with operations that were not sent yet.
     unsent: BTreeSet<Slot>,
 }
@@ -254,6 +258,7 @@ impl Replicas {
             slots: (0..usize::from(SLOTS) / shards).map(|_| Replica::default()).collect(),
             sid: 0,
             busy: BTreeSet::new(),
+            ticks: 0,
             unsent: BTreeSet::new(),
         }
     }
@@ -282,6 +287,12 @@ impl Replicas {
         self.replica(slot).commit
     }
 
+    /// How many slots have something to do at the next tick.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.busy.len()
+    }
+
     /// Whether `slot` is one of this shard.
     #[must_use]
     pub fn has(&self, slot: Slot) -> bool {
@@ -296,8 +307,8 @@ impl Replicas {
         &mut self.slots[slot.index() >> self.shards_log2]
     }
 
-    fn config(&self, slot: Slot) -> Config {
-        self.view.map.slot(slot).clone()
+    fn map(&self) -> Arc<Map> {
+        Arc::clone(&self.view.map)
     }
 
     /// Acts on a newer view. Once it returns, the slots of this shard act on nothing older.
@@ -376,8 +387,14 @@ impl Replicas {
         store: &mut impl SlotStore,
         out: &mut Outbox,
     ) {
+        self.ticks = (self.ticks + 1) % PATIENCE;
         for slot in std::mem::take(&mut self.busy) {
             let replica = self.replica(slot);
+            let shard_slot = slot.number() >> self.shards_log2;
+            if !replica.is_urgent() && shard_slot % PATIENCE != self.ticks {
+                self.busy.insert(slot);
+                continue;
+            }
             if replica.is_void {
                 if self.view.map.slot(slot).isr.contains(&self.view.me) {
                     self.busy.insert(slot);
@@ -390,7 +407,8 @@ impl Replicas {
 
     /// What is asked of the metadata now, added to `proposals`; each is decided on this view's map.
     pub fn propose(&mut self, now: Instant, proposals: &mut Proposals) {
-        for slot in self.busy.clone() {
+        let busy: Vec<Slot> = self.busy.iter().copied().collect();
+        for slot in busy {
             if self.replica(slot).is_void {
                 if self.view.map.slot(slot).isr.contains(&self.view.me) {
                     proposals.entry(Proposal::Resign).or_default().insert(slot);

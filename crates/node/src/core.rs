@@ -640,10 +640,6 @@ impl Core {
         entries: &[Committed],
         out: &mut Vec<Output>,
     ) {
-        if self.is_in_log() {
-            // Its own log brings them.
-            return;
-        }
         for entry in entries {
             match observe(&mut self.map, entry) {
                 Ok(Observed::Applied { .. } | Observed::Known) => {}
@@ -659,14 +655,11 @@ impl Core {
 
     fn on_map(&mut self, now: Instant, map: Arc<Map>, out: &mut Vec<Output>) {
         let is_ours = self.map.idx == MapIdx(0) || map.cluster == self.map.cluster;
-        if map.idx > self.map.idx && is_ours && !self.is_in_log() {
+        // What is committed is committed, whether the own part of the log has it yet or not.
+        if map.idx > self.map.idx && is_ours {
             self.map = map;
             self.publish(now, out);
         }
-    }
-
-    fn is_in_log(&self) -> bool {
-        self.log.as_ref().is_some_and(|log| log.membership().contains(log.raft_id()))
     }
 }
 

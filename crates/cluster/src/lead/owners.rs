@@ -4,6 +4,7 @@
 //! A slot moves in steps, each of which keeps all its copies: the newcomer is filled and added, then the primary hands
 //! over if it is not the one wanted, then who is not wanted is removed.
 
+use arrayvec::ArrayVec;
 use ringhold_ring::node::Node;
 use ringhold_ring::owners::{NodeIdx, Owners};
 use ringhold_ring::placement::{Placement, Request, place};
@@ -20,8 +21,9 @@ use crate::replication::Want;
 pub(super) struct Owning {
     /// What the plan was made for: the map, and who may own.
     made_for: Option<(MapIdx, Vec<Member>)>,
-    /// The wanted owners of each slot, the primary first.
-    wanted: Vec<Vec<Member>>,
+    /// What it wants done; said again until the map has changed.
+    commands: Vec<Command>,
+    wishes: Vec<Wish>,
 }
 
 impl Owning {
@@ -42,12 +44,18 @@ impl Owning {
             return;
         }
         if self.made_for.as_ref() != Some(&(map.idx, eligible.clone())) {
-            self.wanted = wanted(map, &eligible);
+            self.plan((map, term), &eligible);
             self.made_for = Some((map.idx, eligible));
         }
+        out.commands.extend(self.commands.iter().cloned());
+        out.wishes.extend(self.wishes.iter().cloned());
+    }
+
+    /// Looks at every slot.
+    fn plan(&mut self, (map, term): (&Map, u64), eligible: &[Member]) {
         let (mut resets, mut fillings) = (Groups::default(), Groups::default());
         let mut wishes: Groups<(Member, Want)> = Groups::default();
-        for (slot, wanted) in Slot::all().zip(&self.wanted) {
+        for (slot, wanted) in Slot::all().zip(&wanted(map, eligible)) {
             match step(map, map.slot(slot), wanted) {
                 Step::None => {}
                 Step::Reset(to) => resets.entry(to).or_default().insert(slot),
@@ -58,21 +66,18 @@ impl Owning {
             }
         }
         let batch = |slots| Batch { slots, as_of: map.idx };
-        out.commands.extend(resets.into_iter().map(|(to, slots)| Command::Reset {
-            batch: batch(slots),
-            to,
-            term,
-        }));
-        out.commands.extend(fillings.into_iter().map(|(members, slots)| Command::SetFilling {
+        let resets =
+            resets.into_iter().map(|(to, slots)| Command::Reset { batch: batch(slots), to, term });
+        let fillings = fillings.into_iter().map(|(members, slots)| Command::SetFilling {
             batch: batch(slots),
             members,
             term,
-        }));
-        out.wishes.extend(wishes.into_iter().map(|((primary, want), slots)| Wish {
-            primary,
-            want,
-            batch: batch(slots),
-        }));
+        });
+        self.commands = resets.chain(fillings).collect();
+        let wishes = wishes.into_iter();
+        self.wishes = wishes
+            .map(|((primary, want), slots)| Wish { primary, want, batch: batch(slots) })
+            .collect();
     }
 }
 
@@ -90,12 +95,13 @@ fn step(map: &Map, config: &Config, wanted: &[Member]) -> Step {
         return Step::Reset(first);
     }
     let missing = wanted.iter().copied().filter(|member| !config.isr.contains(member));
-    let mut filling: Vec<Member> = missing.take(FILLING_MAX).collect();
-    filling.sort_unstable();
-    let mut present: Vec<Member> = config.filling.iter().map(|filling| filling.member).collect();
-    present.sort_unstable();
-    if filling != present {
-        return Step::Fill(filling);
+    let filling: ArrayVec<Member, FILLING_MAX> = missing.take(FILLING_MAX).collect();
+    let is_set = filling.len() == config.filling.len()
+        && filling.iter().all(|&member| config.stint_of(member).is_some());
+    if !is_set {
+        let mut members = filling.to_vec();
+        members.sort_unstable();
+        return Step::Fill(members);
     }
     let Some(primary) = config.primary.filter(|&primary| map.is_alive(primary)) else {
         return Step::None;

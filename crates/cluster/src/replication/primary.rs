@@ -27,7 +27,8 @@ impl Replicas {
         store: &mut impl SlotStore,
         out: &mut Outbox,
     ) {
-        let config = self.config(slot);
+        let map = self.map();
+        let config = map.slot(slot);
         if old.ver != config.ver
             && let Some(primary) = &mut self.replica_mut(slot).primary
         {
@@ -35,7 +36,7 @@ impl Replicas {
             primary.want = None;
         }
         if config.epoch != old.epoch {
-            self.raise_fence(slot, old, &config);
+            self.raise_fence(slot, old, config);
         }
         let me = self.view.me;
         let is_in_sync = config.isr.contains(&me);
@@ -49,11 +50,11 @@ impl Replicas {
             self.replica_mut(slot).is_void = false;
         }
         if config.primary == Some(me) && config.epoch > self.replica(slot).promised {
-            self.become_primary(now, slot, &config, store, out);
+            self.become_primary(now, slot, config, store, out);
         } else if config.primary == Some(me) && self.replica(slot).primary.is_some() {
-            self.go_on_as_primary(now, slot, &config, store, out);
+            self.go_on_as_primary(now, slot, config, store, out);
         } else {
-            self.follow_map(slot, &config, store, out);
+            self.follow_map(slot, config, store, out);
         }
     }
 
@@ -543,7 +544,11 @@ impl Replicas {
         }
         self.send_again(now, slot, store, out);
         self.begin_quiesce(slot);
-        if let Role::Primary(Phase::Serving | Phase::Quiesce(_)) = self.replica(slot).role {
+        let is_moving = !self.view.map.slot(slot).filling.is_empty()
+            || self.replica(slot).primary.as_ref().is_some_and(|it| !it.transfers.is_empty());
+        if let (Role::Primary(Phase::Serving | Phase::Quiesce(_)), true) =
+            (self.replica(slot).role, is_moving)
+        {
             self.tick_transfers(now, slot, transfer_len, store, out);
         }
         if self.has_work(slot) {
@@ -635,7 +640,8 @@ impl Replicas {
         slot: Slot,
         proposals: &mut Proposals,
     ) {
-        let config = self.config(slot);
+        let map = self.map();
+        let config = map.slot(slot);
         let replicas = usize::from(self.view.map.settings.replicas);
         let replica = self.replica(slot);
         let Some(primary) = &replica.primary else { return };

@@ -228,6 +228,16 @@ impl Replica {
         })
     }
 
+    /// Whether each tick matters: something is on its way to being served, or has data to send.
+    pub(super) fn is_urgent(&self) -> bool {
+        let is_serving = self.role == Role::Primary(Phase::Serving);
+        let primary = self.primary.as_ref();
+        !is_serving
+            || primary.is_some_and(|primary| {
+                !primary.transfers.is_empty() || !primary.gated.is_empty() || primary.want.is_some()
+            })
+    }
+
     /// Whether writes have to wait for others to be acknowledged.
     pub(super) fn is_tail_full(&self) -> bool {
         self.tail.count() >= TAIL_COUNT_MAX || self.tail.len >= TAIL_LEN_MAX

@@ -29,7 +29,8 @@ impl Replicas {
     ) {
         self.drop_stalled(now, slot);
         let required = self.required(slot);
-        for filling in self.config(slot).filling {
+        let map = self.map();
+        for filling in &map.slot(slot).filling {
             let Some(primary) = &self.replica(slot).primary else { return };
             let is_known =
                 primary.transfers.iter().any(|transfer| transfer.member == filling.member)

@@ -14,11 +14,11 @@ impl Core {
             return;
         }
         self.asked_leader_at = now;
-        if !self.is_in_log() {
-            send(To::Seeds, Control::MapAsk { have: self.map.idx }, out);
-        }
+        let have = self.map.idx;
+        send(To::Seeds, Control::MapAsk { have }, out);
         send(To::Seeds, Control::WhoLeads, out);
         for member in self.map.members().collect::<Vec<_>>() {
+            send(To::Member(member), Control::MapAsk { have }, out);
             send(To::Member(member), Control::WhoLeads, out);
         }
         if self.map.idx.0 == 0 {

@@ -326,7 +326,13 @@ impl Core {
             }
             return;
         }
-        let commands = std::mem::take(&mut self.commands);
+        let mut commands = std::mem::take(&mut self.commands);
+        let term = self.log.as_ref().map_or(0, MetaLog::term);
+        // What would change nothing is not worth an entry.
+        commands.retain(|command| self.map.is_changed_by(term, command));
+        if commands.is_empty() {
+            return;
+        }
         let mut outcome = Ok(());
         self.with_log(now, out, |log, meta| {
             outcome = log.propose(&commands, meta).map(|_| ());
