@@ -244,6 +244,25 @@ impl Map {
         &mut Arc::make_mut(chunk)[slot.index() % CHUNK_LEN]
     }
 
+    /// Gives `count` slots from `first` on one configuration; whole chunks of it are one chunk, shared.
+    fn set_run(&mut self, first: usize, count: usize, config: &Config) {
+        let chunks = Arc::make_mut(&mut self.chunks);
+        let mut whole: Option<Arc<Chunk>> = None;
+        let (mut at, end) = (first, first + count);
+        while at < end {
+            let within = at % CHUNK_LEN;
+            let len = (CHUNK_LEN - within).min(end - at);
+            let chunk = &mut chunks[at / CHUNK_LEN];
+            if len == CHUNK_LEN {
+                let make = || Arc::new(std::array::from_fn(|_| config.clone()));
+                *chunk = Arc::clone(whole.get_or_insert_with(make));
+            } else {
+                Arc::make_mut(chunk)[within..within + len].fill(config.clone());
+            }
+            at += len;
+        }
+    }
+
     /// The slots whose configuration is another one in `older`; chunks that both share are not looked at.
     pub fn changed_since<'m>(&'m self, older: &'m Self) -> impl Iterator<Item = Slot> + 'm {
         let chunks = self.chunks.iter().zip(older.chunks.iter()).enumerate();
@@ -376,18 +395,14 @@ impl Decode for Map {
         map.node_next = Decode::decode(reader)?;
         map.namespaces = Arc::new(decode_table(reader, NAMESPACES_MAX)?);
         map.namespace_next = Decode::decode(reader)?;
-        let mut slots = Slot::all();
-        let mut left = u64::from(SLOTS);
-        while left > 0 {
-            let count = u64::decode(reader)?;
-            if count == 0 || count > left {
+        let (mut first, slots) = (0, usize::from(SLOTS));
+        while first < slots {
+            let count = usize::try_from(u64::decode(reader)?).unwrap_or(usize::MAX);
+            if count == 0 || count > slots - first {
                 return Err(Malformed::OutOfRange { what: "run of slots" });
             }
-            left -= count;
-            let config = Config::decode(reader)?;
-            for slot in (0..count).filter_map(|_| slots.next()) {
-                map.slot_mut(slot).clone_from(&config);
-            }
+            map.set_run(first, count, &Config::decode(reader)?);
+            first += count;
         }
         Ok(map)
     }

@@ -1,6 +1,6 @@
 //! The metadata log: commands in one order on every voter, and the map that they lead to.
 //!
-//! [`MetaLog`] is the crate `raft` (the Raft of TiKV: elections with pre-vote and check-quorum, leader transfer, read-index,
+//! [`MetaLog`] is the crate `raft` (the Raft of `TiKV`: elections with pre-vote and check-quorum, leader transfer, read-index,
 //! learners, joint membership changes) behind a narrow interface without I/O. It is stepped by calls that each take one
 //! input (a message, a tick of 10 ms, commands) and append everything they want done to a [`MetaOut`] of the caller's:
 //! messages to send, records for the disk, entries that are committed and applied.
@@ -25,10 +25,16 @@
 
 pub mod check;
 pub mod disk;
+pub mod entry;
+#[cfg(any(test, fuzzing))]
+pub mod exercise;
 pub mod follow;
 pub mod membership;
 pub mod message;
+pub mod output;
 mod ready;
+pub mod refused;
+mod requests;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -41,15 +47,16 @@ use raft::{Config, RawNode, StateRole, Storage};
 use ringhold_types::id::MapIdx;
 use ringhold_types::prng::Prng;
 
-use self::check::{Violation, map_of};
+use self::check::{Verdict, Violation};
 use self::disk::{Recovered, Saved};
-use self::follow::{Committed, History, Since};
-use self::membership::{Change, Membership, MembershipError, RaftId};
-use self::message::{MetaMessage, ReadContext, SavedMap, change_to_raft};
+use self::entry::{LogEntry, SavedMap};
+use self::follow::{History, Since};
+use self::membership::{Membership, RaftId};
+use self::message::MetaMessage;
+use self::output::MetaOut;
 use self::ready::Pending;
 use self::store::Store;
 use crate::codec::Encode;
-use crate::command::Command;
 use crate::map::Map;
 
 /// A follower that hears nothing for this many ticks, drawn anew in each term, stands for election.
@@ -62,7 +69,7 @@ pub const TICK_MS: u64 = 10;
 pub const ENTRY_LEN_MAX: usize = 1 << 20;
 /// Where a message with entries is cut, in bytes; one entry always goes.
 pub const APPEND_LEN_MAX: usize = 1 << 20;
-/// The bytes that a leader proposes beyond what is committed; above it proposals are refused as [`ProposeError::Busy`].
+/// The bytes that a leader proposes beyond what is committed; above it proposals are refused as [`refused::ProposeError::Busy`].
 pub const UNCOMMITTED_LEN_MAX: usize = 16 << 20;
 /// Messages with entries to one follower that are not acknowledged; above it the leader waits.
 pub const INFLIGHT_MAX: usize = 256;
@@ -84,118 +91,6 @@ pub enum Durability {
     Disk,
 }
 
-/// What a call wants done. The caller owns it, does it and clears it; a call only appends.
-#[derive(Debug, Default)]
-pub struct MetaOut {
-    /// Messages that may leave now, in this order.
-    pub send: Vec<(RaftId, MetaMessage)>,
-    /// What the disk is to have before [`MetaLog::persisted`] is called; `None`: nothing, the call is finished.
-    pub persist: Option<Persist>,
-    /// Entries that were committed and applied, in the order of the log.
-    pub applied: Vec<Applied>,
-    /// Whether the map was replaced whole by a leader's. It happened before `applied`.
-    pub is_map_replaced: bool,
-    /// Reads that were confirmed.
-    pub reads: Vec<ReadIndex>,
-    /// Who votes and learns from now on, when that changed.
-    pub membership: Option<Membership>,
-}
-
-/// Bytes for the disk. The caller writes them as one, fsyncs, and calls [`MetaLog::persisted`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Persist {
-    /// To the end of the file.
-    Append(Saved),
-    /// In place of everything in the file, by another file and a rename: see [`disk`].
-    Replace(Saved),
-}
-
-/// An entry that was applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The entry as observers take it.
-    pub committed: Committed,
-    /// Its commands.
-    pub commands: Vec<Command>,
-}
-
-/// A confirmed read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadIndex {
-    /// What [`MetaLog::read_index`] was called with.
-    pub context: u64,
-    /// Whatever was committed before that call is at or below this index; the caller waits until the map reaches it.
-    pub idx: MapIdx,
-}
-
-/// Where commands were proposed; they are committed if the entry of this index is committed with this term.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proposed {
-    /// The entry's index.
-    pub idx: MapIdx,
-    /// Its term.
-    pub term: u64,
-}
-
-/// Why commands are not proposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProposeError {
-    /// Another node leads, or nobody does. Ask there.
-    NotLeader {
-        /// Who leads, if known.
-        leader: Option<RaftId>,
-    },
-    /// More bytes than one entry holds: to be split.
-    TooLong {
-        /// Their length.
-        len: usize,
-        /// The most there may be.
-        max: usize,
-    },
-    /// Too much is proposed and not committed, or leadership is being transferred. A retry helps.
-    Busy,
-}
-
-impl fmt::Display for ProposeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotLeader { leader: Some(leader) } => write!(f, "{leader} leads"),
-            Self::NotLeader { leader: None } => f.write_str("nobody leads"),
-            Self::TooLong { len, max } => write!(f, "{len} bytes of commands, at most {max}"),
-            Self::Busy => f.write_str("too much is not committed yet; try again"),
-        }
-    }
-}
-
-impl std::error::Error for ProposeError {}
-
-/// Why leadership is not transferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransferError {
-    /// Another node leads, or nobody does.
-    NotLeader {
-        /// Who leads, if known.
-        leader: Option<RaftId>,
-    },
-    /// The target is this node, or does not vote.
-    NotVoter {
-        /// The target.
-        id: RaftId,
-    },
-}
-
-impl fmt::Display for TransferError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotLeader { leader: Some(leader) } => write!(f, "{leader} leads"),
-            Self::NotLeader { leader: None } => f.write_str("nobody leads"),
-            Self::NotVoter { id } => write!(f, "{id} is no other voter"),
-        }
-    }
-}
-
-impl std::error::Error for TransferError {}
-
 /// One voter's or learner's part of the metadata log.
 pub struct MetaLog {
     raft_id: RaftId,
@@ -209,6 +104,8 @@ pub struct MetaLog {
     snapshot_ticks: BTreeMap<u64, u32>,
     /// What waits for the disk.
     pending: Option<Pending>,
+    /// The map of the last message, if it had one: what the crate makes of it follows at once.
+    received: Option<Arc<Map>>,
     /// Whether the file is to be written anew.
     is_rewrite_due: bool,
     /// Bytes appended to the file since it was written anew, about.
@@ -270,11 +167,10 @@ impl MetaLog {
     pub fn recover(seed: u64, recovered: &Recovered) -> Self {
         let saved = &recovered.saved;
         let mut store = Store::empty();
-        if let Some(map) = &saved.map {
-            let decoded = map_of(map).expect("a recovered map was decoded once");
-            store.install(map, Arc::new(decoded));
+        if let (Some(place), Some(map)) = (&saved.map, &recovered.map) {
+            store.install(place, Arc::clone(map));
         }
-        store.append(saved.entries.iter().cloned().map(message::LogEntry::into_raft).collect());
+        store.append(saved.entries.iter().cloned().map(LogEntry::into_raft).collect());
         store.hard = saved.hard.to_raft();
         Self::new(recovered.header.raft_id, seed, Durability::Disk, store)
     }
@@ -306,6 +202,7 @@ impl MetaLog {
             admitted: Vec::new(),
             snapshot_ticks: BTreeMap::new(),
             pending: None,
+            received: None,
             // Whatever the file is, it is not this process's yet.
             is_rewrite_due: true,
             appended_len: 0,
@@ -390,8 +287,13 @@ impl MetaLog {
     }
 
     /// Everything that a disk is to have, for a file that is written anew.
+    ///
+    /// # Panics
+    ///
+    /// While records are being written.
     #[must_use]
     pub fn saved(&self) -> Saved {
+        self.assert_idle();
         let store = self.store();
         Saved {
             map: store.saved(),
@@ -432,11 +334,14 @@ impl MetaLog {
         out: &mut MetaOut,
     ) -> Result<(), Violation> {
         self.assert_idle();
-        if self.check(from, &message)? {
-            // What the crate refuses (answers of former members) changes nothing.
-            drop(self.raw.step(message.into_raft()));
-            self.ready(out);
-        }
+        self.received = match self.check(from, &message)? {
+            Verdict::Drop => return Ok(()),
+            Verdict::Step => None,
+            Verdict::StepMap(map) => Some(map),
+        };
+        // What the crate refuses (answers of former members) changes nothing.
+        drop(self.raw.step(message.into_raft()));
+        self.ready(out);
         Ok(())
     }
 
@@ -449,127 +354,6 @@ impl MetaLog {
         self.assert_idle();
         self.raw.tick();
         self.give_up_snapshots();
-        self.ready(out);
-    }
-
-    /// Proposes commands as one entry.
-    ///
-    /// # Errors
-    ///
-    /// [`ProposeError`]: nothing was proposed.
-    ///
-    /// # Panics
-    ///
-    /// While records are being written.
-    pub fn propose(
-        &mut self,
-        commands: &[Command],
-        out: &mut MetaOut,
-    ) -> Result<Proposed, ProposeError> {
-        self.assert_idle();
-        if !self.is_leader() {
-            return Err(ProposeError::NotLeader { leader: self.leader() });
-        }
-        let mut bytes = Vec::new();
-        crate::codec::encode_list(commands.iter(), &mut bytes);
-        if bytes.len() > ENTRY_LEN_MAX {
-            return Err(ProposeError::TooLong { len: bytes.len(), max: ENTRY_LEN_MAX });
-        }
-        self.raw.propose(Vec::new(), bytes).map_err(|_| ProposeError::Busy)?;
-        let proposed = Proposed { idx: MapIdx(self.last_idx()), term: self.term() };
-        self.ready(out);
-        Ok(proposed)
-    }
-
-    /// Proposes one change of who votes and learns; more than one step is made joint, and leaves the joint configuration
-    /// by itself. Its effect is seen in [`MetaOut::membership`].
-    ///
-    /// # Errors
-    ///
-    /// [`MembershipError`]: nothing was proposed.
-    ///
-    /// # Panics
-    ///
-    /// While records are being written.
-    pub fn propose_members(
-        &mut self,
-        changes: &[Change],
-        out: &mut MetaOut,
-    ) -> Result<Proposed, MembershipError> {
-        self.assert_idle();
-        if !self.is_leader() {
-            return Err(MembershipError::NotLeader { leader: self.leader() });
-        }
-        if self.raw.raft.has_pending_conf() || self.membership().is_joint() {
-            return Err(MembershipError::Busy);
-        }
-        if let Some(objection) = self.membership().objection(self.raft_id, changes) {
-            return Err(objection);
-        }
-        let change = change_to_raft(changes);
-        let outcome = self.raw.propose_conf_change(Vec::new(), change);
-        outcome.map_err(|_| MembershipError::Busy)?;
-        let proposed = Proposed { idx: MapIdx(self.last_idx()), term: self.term() };
-        self.ready(out);
-        Ok(proposed)
-    }
-
-    /// Hands leadership to another voter, once it has the whole log; proposals are refused meanwhile. Given up after the
-    /// shortest election time-out.
-    ///
-    /// # Errors
-    ///
-    /// [`TransferError`]: nothing was begun.
-    ///
-    /// # Panics
-    ///
-    /// While records are being written.
-    pub fn transfer(&mut self, to: RaftId, out: &mut MetaOut) -> Result<(), TransferError> {
-        self.assert_idle();
-        if !self.is_leader() {
-            return Err(TransferError::NotLeader { leader: self.leader() });
-        }
-        if to == self.raft_id || !self.membership().voters.contains(&to) {
-            return Err(TransferError::NotVoter { id: to });
-        }
-        self.raw.transfer_leader(to.0);
-        self.ready(out);
-        Ok(())
-    }
-
-    /// Stands for election now, if it votes. For a voter whose connection to the leader was refused, after its rank ×
-    /// 20 ms: others grant the vote only when they have missed the leader too.
-    ///
-    /// # Panics
-    ///
-    /// While records are being written.
-    pub fn campaign(&mut self, out: &mut MetaOut) {
-        self.assert_idle();
-        self.campaign_raw();
-        self.ready(out);
-    }
-
-    fn campaign_raw(&mut self) {
-        // A node that does not vote would elect itself, of nobody.
-        if self.raw.raft.promotable() {
-            drop(self.raw.campaign());
-        }
-    }
-
-    /// Asks the leader for an index that covers everything committed before this call; the answer is a
-    /// [`MetaOut::reads`] of this or a later call. There is none without a leader that is established, when a message is
-    /// lost, or when [`check::READS_MAX`] wait: the caller repeats with another context. A context is never used twice by
-    /// one raft id, not after a restart either: an old answer would be taken for the new one's.
-    ///
-    /// # Panics
-    ///
-    /// While records are being written.
-    pub fn read_index(&mut self, context: u64, out: &mut MetaOut) {
-        self.assert_idle();
-        if self.has_room_for_read() {
-            let read = ReadContext { reader: self.raft_id, context };
-            self.raw.read_index(read.to_raft());
-        }
         self.ready(out);
     }
 
@@ -626,7 +410,10 @@ impl MetaLog {
         self.store().check_invariants();
         self.history.check_invariants(self.map());
         assert!(self.map().idx.0 <= self.commit_idx(), "what is applied is committed");
-        assert!(self.membership().is_unknown() || self.membership().is_coherent(), "members can be");
+        assert!(
+            self.membership().is_unknown() || self.membership().is_coherent(),
+            "members can be"
+        );
         assert_eq!(self.map().idx.0 == 0, self.membership().is_unknown(), "a map has members");
     }
 }

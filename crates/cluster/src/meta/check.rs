@@ -11,14 +11,17 @@ use std::sync::Arc;
 use ringhold_types::id::MapIdx;
 
 use super::MetaLog;
+use super::entry::{Entries, LogEntry, Payload, SavedMap};
 use super::follow::commands;
 use super::membership::RaftId;
-use super::message::{Body, Entries, LogEntry, MetaMessage, Payload, SavedMap, Vote};
+use super::message::{Body, MetaMessage, Vote};
 use crate::codec::{Decode, Malformed};
 use crate::map::Map;
 
 /// How far a message's term may be ahead. Terms grow by one with each election: no honest one comes near.
 pub const TERM_LEAP_MAX: u64 = 1 << 32;
+/// The greatest index of a map, and the greatest term on a disk: no log comes near, and the crate counts on from there.
+pub const NUMBER_MAX: u64 = 1 << 62;
 /// The most reads that wait for a leader's confirmation; more are dropped, and repeated by who asked.
 pub const READS_MAX: usize = 4096;
 
@@ -35,7 +38,8 @@ pub enum Violation {
         /// For whom.
         to: RaftId,
     },
-    /// Its sender votes and learns nowhere, is no node's, and nobody named it as leader.
+    /// Its sender votes and learns nowhere, is no node's, and nobody named it as leader. An honest voter that was
+    /// removed, and has not heard of it, is refused so too.
     NotMember {
         /// The sender.
         from: RaftId,
@@ -94,7 +98,7 @@ pub enum Violation {
     },
     /// Members of a map that cannot be.
     Membership,
-    /// A map that is not readable, not the one at its index, or another cluster's.
+    /// A map that is not readable, not the one at its index, beyond [`NUMBER_MAX`], or another cluster's.
     Map {
         /// The index.
         idx: u64,
@@ -133,10 +137,21 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
+/// What is to be done with a message that breaks no rule.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Nothing: it is late, or for another role.
+    Drop,
+    /// It is stepped.
+    Step,
+    /// It is stepped, and carries this map.
+    StepMap(Arc<Map>),
+}
+
 /// The map that `saved` carries.
 pub(super) fn map_of(saved: &SavedMap) -> Option<Map> {
     let map = Map::from_bytes(&saved.map).ok()?;
-    (map.idx == MapIdx(saved.idx) && saved.idx > 0).then_some(map)
+    (map.idx == MapIdx(saved.idx) && (1..=NUMBER_MAX).contains(&saved.idx)).then_some(map)
 }
 
 /// Checks one entry by itself.
@@ -149,8 +164,8 @@ pub(super) fn check_entry(entry: &LogEntry) -> Result<(), Malformed> {
 }
 
 impl MetaLog {
-    /// Whether a message is to be stepped; `false`: dropped.
-    pub(super) fn check(&self, peer: RaftId, message: &MetaMessage) -> Result<bool, Violation> {
+    /// What is to be done with a message.
+    pub(super) fn check(&self, peer: RaftId, message: &MetaMessage) -> Result<Verdict, Violation> {
         let (from, to, own) = (message.from, message.to, self.term());
         if from != peer || from == self.raft_id {
             return Err(Violation::WrongSender { from });
@@ -166,7 +181,11 @@ impl MetaLog {
         if (message.term == 0) != is_request || !is_near {
             return Err(Violation::Term { term: message.term, own });
         }
-        self.check_body(message)
+        if let Body::Snapshot { snapshot } = &message.body {
+            return self.check_snapshot(message.term, snapshot).map(Verdict::StepMap);
+        }
+        let is_wanted = self.check_body(message)?;
+        Ok(if is_wanted { Verdict::Step } else { Verdict::Drop })
     }
 
     /// Whether messages of `id` are taken: it votes or learns, as far as this node knows; a living node announced it;
@@ -181,6 +200,7 @@ impl MetaLog {
                     .any(|(_, node)| node.is_alive && node.announced.raft_id == id.0)
     }
 
+    /// Whether a message without a map is to be stepped.
     fn check_body(&self, message: &MetaMessage) -> Result<bool, Violation> {
         let (from, own) = (message.from, self.term());
         let last = self.last_idx();
@@ -206,14 +226,10 @@ impl MetaLog {
             // the change that made it one. But only known members may ask to overlook a living leader.
             Body::VoteRequest { kind, .. } => Ok(is_member || *kind != Vote::Transfer),
             Body::Voted { .. } => Ok(is_member),
-            Body::Snapshot { snapshot } => {
-                self.check_snapshot(message.term, snapshot)?;
-                Ok(true)
-            }
             Body::Heartbeat { commit, read: _ } if is_current && *commit > last => {
                 Err(Violation::CommitBeyondLog { commit: *commit, last })
             }
-            Body::Heartbeat { .. } => Ok(true),
+            Body::Heartbeat { .. } | Body::Snapshot { .. } => Ok(true),
             Body::HeartbeatAnswer { commit, read: _ } => {
                 check_answer(is_answer, last, [*commit])?;
                 Ok(is_member)
@@ -275,7 +291,7 @@ impl MetaLog {
         is_known && !log.match_term(idx, term)
     }
 
-    fn check_snapshot(&self, term: u64, saved: &SavedMap) -> Result<(), Violation> {
+    fn check_snapshot(&self, term: u64, saved: &SavedMap) -> Result<Arc<Map>, Violation> {
         if saved.term == 0 || saved.term > term {
             return Err(Violation::EntryTerm { idx: saved.idx, term: saved.term });
         }
@@ -284,13 +300,11 @@ impl MetaLog {
         }
         let known: &Arc<Map> = self.map();
         let is_ours = |map: &Map| known.idx.0 == 0 || map.cluster == known.cluster;
-        if !map_of(saved).is_some_and(|map| is_ours(&map)) {
-            return Err(Violation::Map { idx: saved.idx });
-        }
+        let map = map_of(saved).filter(is_ours).ok_or(Violation::Map { idx: saved.idx })?;
         if term >= self.term() && self.contradicts(saved.idx, saved.term) {
             return Err(Violation::Committed { idx: saved.idx });
         }
-        Ok(())
+        Ok(Arc::new(map))
     }
 }
 

@@ -4,8 +4,8 @@
 //! the CRC32C of length and payload (four bytes each, little-endian), and the payload. The first frame is the [`Header`]:
 //! whose log it is. Each further one is a [`Saved`]: what one fsync made durable, and the only thing that a crash can tear.
 //!
-//! How the caller writes: [`super::Persist::Append`] is [`append`]ed and fsynced. [`super::Persist::Replace`] is a whole
-//! [`file`]: written to another name in the same directory, fsynced, renamed over the old one, and the directory fsynced;
+//! How the caller writes: [`super::output::Persist::Append`] is [`append`]ed and fsynced. [`super::output::Persist::Replace`] is a whole
+//! [`file()`]: written to another name in the same directory, fsynced, renamed over the old one, and the directory fsynced;
 //! a crash leaves the old file or the new one. A process that starts reads the file ([`recover`]) and replaces it at once
 //! by one with its own nonce ([`super::MetaLog::saved`]), which also cuts a torn tail off. It holds a lock on the directory
 //! meanwhile and as long as it lives.
@@ -15,14 +15,15 @@
 //! another voter's or cluster's file) is a [`DiskError`]: a voter that has forgotten what it promised must not vote.
 
 use std::fmt;
+use std::sync::Arc;
 
 use raft::eraftpb::HardState;
 
-use super::check::{check_entry, map_of};
+use super::check::{NUMBER_MAX, check_entry, map_of};
+use super::entry::{LogEntry, SavedMap};
 use super::membership::RaftId;
-use super::message::{LogEntry, SavedMap};
 use crate::codec::{Decode, Encode, Malformed, encoded_struct};
-use crate::map::ClusterId;
+use crate::map::{ClusterId, Map};
 
 /// The first bytes of a file.
 pub const MAGIC: &[u8; 8] = b"RINGMETA";
@@ -108,6 +109,8 @@ pub struct Recovered {
     pub header: Header,
     /// All of it.
     pub saved: Saved,
+    /// The map that its log begins with.
+    pub map: Option<Arc<Map>>,
     /// The bytes that count, from the start of the file; what follows is a torn tail.
     pub len: usize,
 }
@@ -197,10 +200,15 @@ impl std::error::Error for DiskError {}
 /// The bytes of a whole file.
 #[must_use]
 pub fn file(header: &Header, saved: &Saved) -> Vec<u8> {
+    let mut out = file_head(header);
+    append(saved, &mut out);
+    out
+}
+
+pub(super) fn file_head(header: &Header) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&VERSION.to_le_bytes());
     frame(header, &mut out);
-    append(saved, &mut out);
     out
 }
 
@@ -209,7 +217,7 @@ pub fn append(saved: &Saved, out: &mut Vec<u8>) {
     frame(saved, out);
 }
 
-fn frame(payload: &impl Encode, out: &mut Vec<u8>) {
+pub(super) fn frame(payload: &impl Encode, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(MARK);
     out.extend_from_slice(&[0; FRAME_HEAD_LEN - MARK.len()]);
@@ -259,7 +267,7 @@ pub fn recover(bytes: &[u8], expected: Expected) -> Result<Recovered, DiskError>
     let header = Header::from_bytes(head).map_err(Fault::Malformed).map_err(at(offset))?;
     check_header(&header, expected).map_err(at(offset))?;
     offset += FRAME_HEAD_LEN + head.len();
-    let mut saved: Option<Saved> = None;
+    let (mut saved, mut map): (Option<Saved>, _) = (None, None);
     while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
         let Some(frame) = payload(rest) else {
             if has_frame(&rest[1..]) {
@@ -270,7 +278,10 @@ pub fn recover(bytes: &[u8], expected: Expected) -> Result<Recovered, DiskError>
         let next = Saved::from_bytes(frame).map_err(Fault::Malformed).map_err(at(offset))?;
         match &mut saved {
             Some(saved) => add(saved, next).map_err(at(offset))?,
-            None => saved = Some(begin(&header, next).map_err(at(offset))?),
+            None => {
+                let (first, its_map) = begin(&header, next).map_err(at(offset))?;
+                (saved, map) = (Some(first), its_map);
+            }
         }
         offset += FRAME_HEAD_LEN + frame.len();
     }
@@ -280,7 +291,7 @@ pub fn recover(bytes: &[u8], expected: Expected) -> Result<Recovered, DiskError>
     if commit > last {
         return Err(at(offset)(Fault::CommitLost { last, commit }));
     }
-    Ok(Recovered { header, saved, len: offset })
+    Ok(Recovered { header, saved, map, len: offset })
 }
 
 fn check_header(header: &Header, expected: Expected) -> Result<(), Fault> {
@@ -302,11 +313,12 @@ fn base_of(saved: &Saved) -> (u64, u64) {
 }
 
 fn last_of(saved: &Saved) -> u64 {
-    saved.entries.last().map_or(base_of(saved).0, |entry| entry.idx)
+    saved.entries.last().map_or_else(|| base_of(saved).0, |entry| entry.idx)
 }
 
 /// The first record of a file.
-fn begin(header: &Header, mut first: Saved) -> Result<Saved, Fault> {
+fn begin(header: &Header, mut first: Saved) -> Result<(Saved, Option<Arc<Map>>), Fault> {
+    let mut begun = None;
     if let Some(map) = &first.map {
         let what = "no map at the beginning";
         let decoded = map_of(map).ok_or(Fault::Incoherent { what })?;
@@ -319,6 +331,7 @@ fn begin(header: &Header, mut first: Saved) -> Result<Saved, Fault> {
         if first.hard.commit < map.idx {
             return Err(Fault::Incoherent { what: "a map of what is not committed" });
         }
+        begun = Some(Arc::new(decoded));
     }
     let entries = std::mem::take(&mut first.entries);
     let hard = std::mem::take(&mut first.hard);
@@ -326,7 +339,7 @@ fn begin(header: &Header, mut first: Saved) -> Result<Saved, Fault> {
         (first.hard.commit, first.hard.term) = (map.idx, map.term);
     }
     add(&mut first, Saved { map: None, entries, hard })?;
-    Ok(first)
+    Ok((first, begun))
 }
 
 /// A further record.
@@ -335,8 +348,15 @@ fn add(saved: &mut Saved, next: Saved) -> Result<(), Fault> {
     if next.map.is_some() {
         return incoherent("a map in the middle");
     }
-    if next.hard.term < saved.hard.term || next.hard.commit < saved.hard.commit {
+    let has_changed_vote = next.hard.term == saved.hard.term
+        && saved.hard.vote != RaftId(0)
+        && next.hard.vote != saved.hard.vote;
+    let is_older = next.hard.term < saved.hard.term || next.hard.commit < saved.hard.commit;
+    if is_older || has_changed_vote {
         return incoherent("a promise is taken back");
+    }
+    if next.hard.term > NUMBER_MAX {
+        return incoherent("a term that no election reaches");
     }
     if saved.map.is_none() && !next.entries.is_empty() {
         return incoherent("entries without a map before them");
@@ -348,7 +368,7 @@ fn add(saved: &mut Saved, next: Saved) -> Result<(), Fault> {
         while saved.entries.last().is_some_and(|last| last.idx >= entry.idx) {
             saved.entries.pop();
         }
-        let term = saved.entries.last().map_or(base_of(saved).1, |last| last.term);
+        let term = saved.entries.last().map_or_else(|| base_of(saved).1, |last| last.term);
         if last_of(saved).checked_add(1) != Some(entry.idx) {
             return incoherent("a hole in the log");
         }

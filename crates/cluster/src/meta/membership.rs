@@ -5,6 +5,7 @@ use std::fmt;
 
 use raft::eraftpb::ConfState;
 
+use super::refused::MembershipError;
 use crate::codec::{Decode, Encode, Malformed, Reader, encoded_enum, encoded_struct};
 
 /// The most voters and learners at a time, those of both halves of a joint configuration together.
@@ -188,66 +189,15 @@ impl Membership {
                 return objection;
             }
         }
-        // While the change is joint, who leaves still counts.
-        let touched = changes.iter().map(Change::id);
-        let together: BTreeSet<RaftId> =
-            touched.chain(self.voters.iter().copied()).chain(self.learners.clone()).collect();
-        let is_too_many = together.len() > MEMBERS_MAX;
+        let is_too_many = !self.has_room_for(changes);
         is_too_many.then_some(MembershipError::TooMany { max: MEMBERS_MAX })
     }
-}
 
-/// Why a membership change is not proposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MembershipError {
-    /// Another node leads, or nobody does. Ask there.
-    NotLeader {
-        /// Who leads, if known.
-        leader: Option<RaftId>,
-    },
-    /// An earlier change, or the leader's first entry, is not applied yet, or leadership is being transferred. A
-    /// retry helps.
-    Busy,
-    /// No changes, too many, or two about one member.
-    Implausible,
-    /// Only a learner, which has the log, becomes a voter.
-    NotLearner {
-        /// Who is none.
-        id: RaftId,
-    },
-    /// It learns already.
-    AlreadyMember {
-        /// Who.
-        id: RaftId,
-    },
-    /// It neither votes nor learns.
-    NotMember {
-        /// Who.
-        id: RaftId,
-    },
-    /// A leader transfers its leadership before it leaves.
-    Leader,
-    /// There would be too many members.
-    TooMany {
-        /// The most there may be.
-        max: usize,
-    },
-}
-
-impl fmt::Display for MembershipError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotLeader { leader: Some(leader) } => write!(f, "{leader} leads"),
-            Self::NotLeader { leader: None } => f.write_str("nobody leads"),
-            Self::Busy => f.write_str("an earlier change is not finished; try again"),
-            Self::Implausible => f.write_str("no changes, too many, or two about one member"),
-            Self::NotLearner { id } => write!(f, "{id} is no learner"),
-            Self::AlreadyMember { id } => write!(f, "{id} is a learner already"),
-            Self::NotMember { id } => write!(f, "{id} is no member"),
-            Self::Leader => f.write_str("the leader cannot leave before it transferred leadership"),
-            Self::TooMany { max } => write!(f, "more than {max} members"),
-        }
+    /// Whether there are not too many members with those that `changes` name. While they are joint, who leaves counts.
+    pub(super) fn has_room_for(&self, changes: &[Change]) -> bool {
+        let lists = [&self.voters, &self.learners, &self.outgoing, &self.learners_next];
+        let present = lists.into_iter().flatten().copied();
+        let together: BTreeSet<RaftId> = present.chain(changes.iter().map(Change::id)).collect();
+        together.len() <= MEMBERS_MAX
     }
 }
-
-impl std::error::Error for MembershipError {}

@@ -7,15 +7,16 @@ use raft::eraftpb::{Entry, Message};
 use raft::{Ready, StateRole};
 use ringhold_types::id::MapIdx;
 
-use super::check::map_of;
 use super::disk::{Hard, Saved};
+use super::entry::{LogEntry, Payload, SavedMap, change_to_raft};
 use super::follow::{Committed, commands};
-use super::membership::{Membership, RaftId};
-use super::message::{LogEntry, MetaMessage, Payload, ReadContext, SavedMap, change_to_raft};
-use super::{Applied, Durability, MetaLog, MetaOut, Persist, ReadIndex};
+use super::membership::{Change, Membership, RaftId};
+use super::message::{MetaMessage, ReadContext};
+use super::output::{Applied, MetaOut, Persist, ReadIndex};
+use super::{Durability, MetaLog};
 
 /// The file is written anew after so many bytes were appended to it.
-pub const FILE_APPENDED_LEN_MAX: usize = 8 << 20;
+const FILE_APPENDED_LEN_MAX: usize = 8 << 20;
 
 /// What waits for the disk.
 #[derive(Debug)]
@@ -80,8 +81,8 @@ impl MetaLog {
     fn persist(&mut self, ready: &Ready) -> Persist {
         let entries: Vec<LogEntry> = ready.entries().iter().map(LogEntry::from_raft).collect();
         let hard = Hard::from_raft(&self.raw.raft.hard_state());
-        let received = (!ready.snapshot().is_empty())
-            .then(|| SavedMap::from_raft(ready.snapshot().clone()));
+        let received =
+            (!ready.snapshot().is_empty()).then(|| SavedMap::from_raft(ready.snapshot().clone()));
         let len: usize = entries.iter().map(|entry| entry.payload.len() + 32).sum();
         self.appended_len += len;
         let is_due = self.is_rewrite_due || self.appended_len > FILE_APPENDED_LEN_MAX;
@@ -103,8 +104,8 @@ impl MetaLog {
     fn finish(&mut self, mut ready: Ready, out: &mut MetaOut) {
         if !ready.snapshot().is_empty() {
             let saved = SavedMap::from_raft(ready.snapshot().clone());
-            let map = map_of(&saved).expect("a snapshot is checked before it is stepped");
-            self.raw.mut_store().install(&saved, Arc::new(map));
+            let map = self.received.take().expect("a snapshot is of the message that was stepped");
+            self.raw.mut_store().install(&saved, map);
             self.history.clear();
             out.is_map_replaced = true;
             out.membership = Some(saved.membership);
@@ -137,21 +138,25 @@ impl MetaLog {
             let map = &mut self.raw.mut_store().map;
             Arc::make_mut(map).apply(committed.idx, term, &commands);
             if let Payload::Membership { changes } = payload {
-                self.change_members(&change_to_raft(&changes), out);
+                self.change_members(&changes, out);
             }
             self.history.push(committed.clone());
             out.applied.push(Applied { committed, commands });
         }
     }
 
-    fn change_members(&mut self, change: &raft::eraftpb::ConfChangeV2, out: &mut MetaOut) {
+    fn change_members(&mut self, changes: &[Change], out: &mut MetaOut) {
         // A change that cannot be made is none, on every node alike.
-        let Ok(state) = self.raw.apply_conf_change(change) else { return };
+        if !self.membership().has_room_for(changes) {
+            return;
+        }
+        let outcome = self.raw.apply_conf_change(&change_to_raft(changes));
+        let Ok(state) = outcome else { return };
         let membership = Membership::from_raft(&state);
         self.raw.mut_store().membership.clone_from(&membership);
         if !membership.is_voter(self.raft_id) && self.raw.raft.state == StateRole::Leader {
-            // An earlier leader's change took the vote from this one. The crate would go on leading, and stumble over
-            // the missing record of its own progress.
+            // An earlier leader's change took the vote from this one. The crate would go on leading, beside the one
+            // whom the members elect, and takes the record of its own progress for granted.
             let term = self.raw.raft.term;
             self.raw.raft.become_follower(term, raft::INVALID_ID);
             self.raw.raft.msgs.clear();

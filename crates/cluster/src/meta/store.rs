@@ -9,8 +9,8 @@ use std::sync::Arc;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
 
+use super::entry::{LogEntry, SavedMap};
 use super::membership::Membership;
-use super::message::{LogEntry, SavedMap};
 use crate::codec::Encode;
 use crate::map::Map;
 
@@ -114,10 +114,7 @@ impl Store {
 
     /// The entries that are not applied.
     pub(super) fn unapplied(&self) -> impl Iterator<Item = LogEntry> + '_ {
-        self.entries
-            .iter()
-            .filter(|entry| entry.index > self.map.idx.0)
-            .map(LogEntry::from_raft)
+        self.entries.iter().filter(|entry| entry.index > self.map.idx.0).map(LogEntry::from_raft)
     }
 
     fn at(&self, idx: u64) -> Option<&Entry> {
@@ -142,8 +139,7 @@ fn cost(entry: &Entry) -> usize {
 impl Storage for Store {
     fn initial_state(&self) -> raft::Result<RaftState> {
         let is_unknown = self.membership.is_unknown();
-        let conf_state =
-            if is_unknown { ConfState::default() } else { self.membership.to_raft() };
+        let conf_state = if is_unknown { ConfState::default() } else { self.membership.to_raft() };
         Ok(RaftState { hard_state: self.hard.clone(), conf_state })
     }
 

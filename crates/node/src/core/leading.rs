@@ -9,7 +9,9 @@ use ringhold_cluster::lead::{Lead, LeadOut};
 use ringhold_cluster::meta::follow::Committed;
 use ringhold_cluster::meta::membership::RaftId;
 use ringhold_cluster::meta::message::MetaMessage;
-use ringhold_cluster::meta::{MetaLog, MetaOut, ProposeError};
+use ringhold_cluster::meta::MetaLog;
+use ringhold_cluster::meta::output::MetaOut;
+use ringhold_cluster::meta::refused::ProposeError;
 use ringhold_types::id::{MapIdx, Member};
 use ringhold_types::time::Instant;
 
