@@ -104,13 +104,6 @@ impl System for Cluster {
             return false;
         };
         let members = newest.members().count();
-        if std::env::var_os("DBG").is_some() && world.now() > crate::time::Moment(std::env::var("DBG").unwrap().parse::<u64>().unwrap()*1_000_000_000) {
-            eprintln!("now {:?} live {} hosts {hosts} members {members} newest {:?}", world.now(), live.len(), newest.idx);
-            for node in &live { eprintln!("  {:?} me {:?} idx {:?} leader {:?} log {:?}", node.core(), node.core().me(), node.core().map().idx, node.core().leader(), node.core().log().map(|l| (l.term(), l.leader(), l.is_established(), l.membership().clone(), l.last_idx(), l.commit_idx(), l.is_persisting()))); }
-            let bad: Vec<Slot> = Slot::all().filter(|&slot| { let c = newest.slot(slot); !(c.filling.is_empty() && c.isr.len() == usize::from(newest.settings.replicas).min(hosts) && c.isr.iter().all(|&m| newest.is_alive(m))) }).collect();
-            eprintln!("  bad {} first {:?}", bad.len(), bad.first().map(|s| newest.slot(*s)));
-            for group in 0..GROUPS { let s = slot_of(group*GROUP_LEN); let p = newest.slot(s).primary; for n in &live { if n.core().me() == p && n.role(s) != Role::Primary(Phase::Serving) { eprintln!("  {s:?} {:?} {:?}", n.role(s), newest.slot(s)); } } }
-        }
         live.len() == hosts
             && members == hosts
             && live.iter().all(|node| {

@@ -32,6 +32,7 @@ struct File {
 }
 
 /// What is wrong with a disk.
+#[expect(clippy::struct_excessive_bools, reason = "each may be wrong without the others")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskFaults {
     /// No byte more can be written.

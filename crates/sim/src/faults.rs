@@ -10,7 +10,7 @@ use crate::clock::RATE_MAX_PPM;
 use crate::disk::DiskFaults;
 use crate::host::{Kind, PauseKind};
 use crate::machine::HostId;
-use crate::swarm::{Mix, Mode};
+use crate::swarm::{CALM_START, Mix, Mode};
 use crate::system::System;
 use crate::time::{MILLISECOND, Moment, nanos};
 use crate::world::World;
@@ -217,7 +217,7 @@ impl Injector {
             length_max: mix.fault_length_max,
             heal_max: mix.heal_max,
             active: Vec::new(),
-            next: Moment(mix.calm_start_nanos()),
+            next: CALM_START,
             healing_since: Some(Moment::ZERO),
         }
     }

@@ -3,6 +3,8 @@
 //! Greedy, as delta debugging (Zeller and Hildebrandt, TSE 2002) with one feature at a time: each change is kept if the anomaly's kind
 //! stays. A change shifts what the rest of the seed does, so the result is *a* failing run near the first, not a part of it.
 
+use core::fmt::Write;
+
 use crate::faults::KindSet;
 use crate::runner;
 use crate::swarm::{Mix, Overrides};
@@ -60,20 +62,20 @@ pub fn flags(overrides: &Overrides) -> String {
     if overrides.without != KindSet::default() {
         let kinds: Vec<&str> =
             overrides.without.iter().map(crate::faults::FaultKind::name).collect();
-        flags.push_str(&format!(" --without {}", kinds.join(",")));
+        write!(flags, " --without {}", kinds.join(",")).expect("writing to a string");
     }
     if let Some(duration_ms) = overrides.duration_ms {
-        flags.push_str(&format!(" --duration-ms {duration_ms}"));
+        write!(flags, " --duration-ms {duration_ms}").expect("writing to a string");
     }
     if let Some(clients) = overrides.clients {
-        flags.push_str(&format!(" --clients {clients}"));
+        write!(flags, " --clients {clients}").expect("writing to a string");
     }
     if let Some(mode) = overrides.mode {
         let mode = match mode {
             crate::swarm::Mode::OneAtATime => "one",
             crate::swarm::Mode::Chaos => "chaos",
         };
-        flags.push_str(&format!(" --mode {mode}"));
+        write!(flags, " --mode {mode}").expect("writing to a string");
     }
     flags
 }

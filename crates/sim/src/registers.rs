@@ -13,7 +13,7 @@ use ringhold_types::time::Duration;
 
 use crate::check::Anomaly;
 use crate::coverage::Minimum;
-use crate::faults::KindSet;
+use crate::faults::{FaultKind, KindSet};
 use crate::host::Kind;
 use crate::machine::HostId;
 use crate::registers::client::Client;
@@ -89,17 +89,40 @@ pub const ENTRIES: [Entry; 6] = [
 /// What clients ask for.
 const WEIGHTS: Weights = Weights { get: 45, set: 30, set_for: 0, delete: 7, cas: 10, set_many: 8 };
 
+fn common_profile() -> Profile {
+    Profile {
+        nodes: [3, 7],
+        clients: [2, 12],
+        keys: [8, 64],
+        operations_per_second: 500,
+        kinds: KindSet::COMMON,
+        duration: Duration::from_secs(10),
+        heal_max: Duration::from_secs(8),
+        fault_length_max: Duration::from_millis(3000),
+    }
+}
+
 impl System for Register {
     fn profile(&self) -> Profile {
-        Profile {
-            nodes: [3, 7],
-            clients: [2, 12],
-            keys: [8, 64],
-            operations_per_second: 500,
-            kinds: KindSet::COMMON,
-            duration: Duration::from_secs(10),
-            heal_max: Duration::from_secs(8),
-            fault_length_max: Duration::from_millis(3000),
+        let common = common_profile();
+        // What random mixes meet too seldom has a swarm of its own.
+        match self.flaw {
+            Flaw::ForgetsUnsynced => Profile {
+                nodes: [3, 3],
+                kinds: KindSet::of(&[FaultKind::Vanish, FaultKind::Kill, FaultKind::DiskSlow]),
+                fault_length_max: Duration::from_millis(600),
+                ..common
+            },
+            Flaw::StaleLease => Profile {
+                nodes: [3, 3],
+                clients: [12, 12],
+                keys: [4, 8],
+                kinds: KindSet::of(&[FaultKind::Pause, FaultKind::Slow]),
+                ..common
+            },
+            Flaw::None | Flaw::AcksBeforeReplicating | Flaw::ReadsAnywhere | Flaw::SplitBrain => {
+                common
+            }
         }
     }
 

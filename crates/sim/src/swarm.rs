@@ -7,7 +7,7 @@ use ringhold_types::prng::Prng;
 use ringhold_types::time::Duration;
 
 use crate::faults::KindSet;
-use crate::time::{MILLISECOND, nanos};
+use crate::time::{MILLISECOND, Moment, nanos};
 use crate::world::WorldProfile;
 
 /// How faults follow one another.
@@ -82,6 +82,9 @@ pub struct Mix {
     pub world: WorldProfile,
 }
 
+/// Faults do not begin before this.
+pub(crate) const CALM_START: Moment = Moment(300 * MILLISECOND);
+
 impl Mix {
     /// Draws the mix of a seed. Overrides change nothing else that is drawn.
     #[must_use]
@@ -120,11 +123,6 @@ impl Mix {
             has_bad_clocks,
             world,
         }
-    }
-
-    /// Faults do not begin before this.
-    pub(crate) fn calm_start_nanos(&self) -> u64 {
-        300 * MILLISECOND
     }
 }
 

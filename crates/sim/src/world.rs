@@ -323,7 +323,7 @@ impl World {
             Event::Reset { line, to } => self.reset_arrives(line, to),
             Event::SentAgain { line, from } => self.sent_again(line, from),
             Event::SilenceCheck { line, from } => self.silence_check(line, from),
-            Event::Disk { host, life, work } => self.disk_done(host, life, work),
+            Event::Disk { host, life, work } => self.disk_done(host, life, &work),
         }
     }
 

@@ -152,8 +152,8 @@ fn the_search_agrees_with_trying_every_order() {
         assert_eq!(found, expected_verdict, "seed {seed}: {acts:#?}");
         *(if expected { &mut yes } else { &mut no }) += 1;
     }
-    assert!(yes > 2000, "{yes} of both verdicts");
-    assert!(no > 2000, "{no} of both verdicts");
+    assert!(yes > 1500, "{yes} of both verdicts");
+    assert!(no > 1500, "{no} of both verdicts");
 }
 
 fn done(value: u64, generation: u64, version: u64) -> Outcome {
@@ -195,7 +195,7 @@ fn a_version_never_goes_back_and_names_one_value() {
     let first = call(set(7), 0, done(0, 1, 50));
     assert_eq!(kind(&[first.clone(), call(set(8), 2, done(0, 1, 51))]), None);
     assert_eq!(kind(&[first.clone(), call(set(8), 2, done(0, 1, 50))]), Some("version-back"));
-    assert_eq!(kind(&[first.clone(), call(set(8), 2, done(0, 1, 49))]), Some("version-back"));
+    assert_eq!(kind(&[first, call(set(8), 2, done(0, 1, 49))]), Some("version-back"));
     let both = [(set(7), 0, 3, done(0, 1, 50)), (set(8), 1, 2, done(0, 1, 50))];
     assert_eq!(kind(&both), Some("version-of-two-values"));
 }

@@ -15,6 +15,8 @@ use crate::workload::Source;
 
 /// How long a client waits for an answer.
 const DEADLINE: Duration = Duration::from_millis(400);
+/// One in so many operations goes to any node, as from a client that does not know the leader yet: a deposed one gets requests too.
+const STRAY: u64 = 10;
 /// How long after it was turned away, or its dial failed, it tries again.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -91,6 +93,9 @@ impl Client {
         let deadline = now.after(DEADLINE);
         self.current =
             Some(Current { call, operation, version, deadline, retry_at: None, is_sent: false });
+        if self.prng.chance(1, STRAY) {
+            self.hang_up(out);
+        }
         self.attempt(out);
     }
 

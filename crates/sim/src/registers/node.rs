@@ -100,6 +100,7 @@ enum Deferred {
 
 /// The machine.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of one another")]
 pub struct Node {
     id: u32,
     nodes: u32,
@@ -465,7 +466,10 @@ impl Node {
             return;
         }
         self.commit = commit;
-        while let Some(gated) = self.gated.pop_front_if(|gated| gated.stamp <= commit) {
+        let is_ready = |gated: &Gated| gated.stamp <= commit;
+        let ready: Vec<Gated> = self.gated.iter().copied().filter(is_ready).collect();
+        self.gated.retain(|gated| !is_ready(gated));
+        for gated in ready {
             self.respond(gated.conn, gated.response, out);
         }
     }
@@ -558,17 +562,17 @@ impl Node {
         }
     }
 
-    fn send(&mut self, to: u32, message: Peer, out: &mut Outputs) {
+    fn send(&self, to: u32, message: Peer, out: &mut Outputs) {
         let dial = self.links[to as usize].data;
         self.send_on(dial, message, out);
     }
 
-    fn send_beat(&mut self, to: u32, message: Peer, out: &mut Outputs) {
+    fn send_beat(&self, to: u32, message: Peer, out: &mut Outputs) {
         let dial = self.links[to as usize].beat;
         self.send_on(dial, message, out);
     }
 
-    fn send_on(&mut self, dial: Dial, message: Peer, out: &mut Outputs) {
+    fn send_on(&self, dial: Dial, message: Peer, out: &mut Outputs) {
         if let (Some(conn), true) = (dial.conn, dial.is_open) {
             let mut bytes = out.buffer();
             Envelope { from: self.id, term: self.term, message }.encode(&mut bytes);
@@ -588,8 +592,7 @@ impl Node {
 
     fn request(&mut self, conn: ConnId, request: Request, out: &mut Outputs) {
         let Request { call, command } = request;
-        let turned_away =
-            |value| Response { call, status: Status::NotLeader, value, version: 0, generation: 1 };
+        let turned_away = |value| Response { call, status: Status::NotLeader, value, version: 0, generation: 1 };
         let is_free_read = self.flaw == Flaw::ReadsAnywhere && matches!(command, Command::Get(_));
         if !is_free_read && !self.is_serving() {
             let hint = self.leader.filter(|&leader| leader != self.id);
@@ -600,6 +603,7 @@ impl Node {
         let is_read = effects.is_empty();
         if self.flaw == Flaw::StaleLease && self.has_lease && !self.holds_lease() {
             out.cover("register.stale-lease");
+            out.note(|| "reads under a lease that is over".to_owned());
         }
         let is_blind = is_read && !is_free_read && !self.may_read();
         if is_blind || self.gated.len() >= GATED_MAX {
@@ -609,7 +613,9 @@ impl Node {
         if !is_read {
             self.replicate(effects, out);
         }
-        let stamp = self.state.stamp;
+        // A read waits for the last write of the key it saw; of a missing key, for everything.
+        let is_seen = is_read && response.version > 0;
+        let stamp = if is_seen { Stamp(response.version) } else { self.state.stamp };
         let response = if is_read { response } else { Response { version: stamp.0, ..response } };
         let is_ungated = is_free_read || self.flaw == Flaw::AcksBeforeReplicating;
         if stamp <= self.commit || is_ungated {
@@ -622,8 +628,7 @@ impl Node {
     /// What a command answers and does to the present state.
     fn evaluate(&self, call: u32, command: &Command) -> (Response, Vec<Effect>) {
         let found = |key: &u32| self.state.entries.get(key).copied().unwrap_or((0, 0));
-        let answer =
-            |status, value, version| Response { call, status, value, version, generation: 1 };
+        let answer = |status, value, version| Response { call, status, value, version, generation: 1 };
         match command {
             Command::Get(key) => {
                 let (value, version) = found(key);
@@ -664,7 +669,7 @@ impl Node {
         self.persist(&record, Deferred::Own { term: self.term, stamp }, out);
     }
 
-    fn respond(&mut self, conn: ConnId, response: Response, out: &mut Outputs) {
+    fn respond(&self, conn: ConnId, response: Response, out: &mut Outputs) {
         if self.clients.contains_key(&conn) {
             let mut bytes = out.buffer();
             response.encode(&mut bytes);

@@ -45,12 +45,12 @@ impl World {
         self.queue.push(at, Event::Disk { host, life, work });
     }
 
-    pub(super) fn disk_done(&mut self, host: HostId, life: u32, work: DiskWork) {
+    pub(super) fn disk_done(&mut self, host: HostId, life: u32, work: &DiskWork) {
         let one = &mut self.hosts[host.idx()];
         if one.life != life {
             return;
         }
-        let (is_done, id) = match work {
+        let (is_done, id) = match *work {
             DiskWork::Sync { mark, id } => (one.disk.sync_ended(mark), id),
             DiskWork::Replace { file, id } => (one.disk.replace_ended(file), id),
             DiskWork::Read { file, id } => {
