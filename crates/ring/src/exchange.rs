@@ -1,8 +1,8 @@
 //! Evening out what single moves cannot: along chains of nodes, each of which hands one slot to the next.
 //!
 //! The last step of placement, and a rare one. A node has too much, another too little, and no slot of the first may go to the second. Then a slot
-//! goes to a third, which hands another on, and so on: an augmenting path (Ford and Fulkerson 1956) found breadth first, so that chains are as short as can be
-//! (Edmonds and Karp 1972). Each round searches once from all nodes that have too much and uses every chain it found.
+//! goes to a third, which hands another on, and so on: an augmenting path (Ford and Fulkerson 1956). They are found as Dinic (1970) does it: one search breadth first
+//! says how far each node is from those that have too much, then many walks along growing distance use that up, and so again while chains are left.
 
 use alloc::vec::Vec;
 
@@ -25,15 +25,20 @@ pub(crate) trait Exchange {
     fn is_free(&self, slot: usize, from: NodeIdx, to: NodeIdx) -> bool;
     /// Hands it over.
     fn pass(&mut self, slot: usize, from: NodeIdx, to: NodeIdx);
-    /// Calls `found` for nodes that `slot` of `from` could go to, perhaps more often than once; `is_wanted` says which still matter.
+    /// Appends nodes that `from` could hand one of its `slots` to at this cost, of those that `is_wanted` says yes to, perhaps repeated; it may stop after `limit`.
     fn takers(
         &self,
-        slots: &[usize],
-        from: NodeIdx,
+        cost: Cost,
+        from_slots: (NodeIdx, &[usize]),
         is_wanted: &dyn Fn(NodeIdx) -> bool,
-        is_allowed: &dyn Fn(usize, NodeIdx) -> bool,
+        limit: usize,
         found: &mut Vec<NodeIdx>,
     );
+
+    /// The nodes that have too much.
+    fn sources(&self, nodes: usize) -> Vec<NodeIdx> {
+        (0..nodes).map(NodeIdx::at).filter(|&node| self.surplus(node) > 0).collect()
+    }
 }
 
 /// Which moves may be used.
@@ -46,13 +51,23 @@ pub(crate) enum Cost {
 }
 
 /// Hands slots on until nobody has too much, or nothing more can be done.
-pub(crate) fn even_out(exchange: &mut impl Exchange, cost: Cost) {
+pub(crate) fn even_out(exchange: &mut impl Exchange, nodes: usize, cost: Cost) {
     for _ in 0..ROUNDS_MAX {
+        let sources = exchange.sources(nodes);
+        if sources.is_empty() || (0..nodes).all(|node| exchange.lack(NodeIdx::at(node)) == 0) {
+            return;
+        }
         let slots = exchange.slots_by_node();
-        let search = Search::run(exchange, cost, &slots);
+        let Some(mut search) = Search::run(exchange, cost, &slots, &sources) else { return };
         let mut passed = 0;
-        for &sink in &search.sinks {
-            passed += search.use_chain(exchange, cost, &slots, sink);
+        for source in sources {
+            while exchange.surplus(source) > 0
+                && let Some(chain) = search.chain(exchange, source)
+            {
+                let count = search.use_chain(exchange, &chain);
+                search.is_dead[source.index()] |= count == 0;
+                passed += count;
+            }
         }
         if passed == 0 {
             return;
@@ -60,68 +75,92 @@ pub(crate) fn even_out(exchange: &mut impl Exchange, cost: Cost) {
     }
 }
 
-/// What one breadth-first search found.
-struct Search {
-    /// The node from which each was reached; itself for those where the search began.
-    parents: Vec<Option<NodeIdx>>,
-    /// The nearest nodes that should have more.
-    sinks: Vec<NodeIdx>,
+/// What one breadth-first search found, and what the walks after it used up.
+struct Search<'a> {
+    cost: Cost,
+    /// The slots of each node when the search began; what has left since is refused by `may_pass`.
+    slots: &'a [Vec<usize>],
+    /// How many links each node is away from the nearest that has too much.
+    levels: Vec<Option<usize>>,
+    /// The level of the nearest nodes that have too little.
+    last: usize,
+    /// Nodes from which no walk leads on.
+    is_dead: Vec<bool>,
 }
 
-impl Search {
-    fn run(exchange: &impl Exchange, cost: Cost, slots: &[Vec<usize>]) -> Self {
-        let nodes = || (0..slots.len()).map(NodeIdx::at);
-        let mut parents: Vec<Option<NodeIdx>> =
-            nodes().map(|node| (exchange.surplus(node) > 0).then_some(node)).collect();
-        let mut level: Vec<NodeIdx> =
-            nodes().filter(|node| parents[node.index()].is_some()).collect();
-        let mut sinks = Vec::new();
-        let mut found = Vec::new();
-        while sinks.is_empty() && !level.is_empty() {
+impl<'a> Search<'a> {
+    /// `None` when nobody who has too little can be reached.
+    fn run(
+        exchange: &impl Exchange,
+        cost: Cost,
+        slots: &'a [Vec<usize>],
+        sources: &[NodeIdx],
+    ) -> Option<Self> {
+        let mut levels = alloc::vec![None; slots.len()];
+        sources.iter().for_each(|source| levels[source.index()] = Some(0));
+        let (mut level, mut last, mut found) = (sources.to_vec(), 0, Vec::new());
+        while !level.iter().any(|&node| exchange.lack(node) > 0) {
+            last += 1;
             let mut next = Vec::new();
             for &node in &level {
                 found.clear();
-                let is_new = |taker: NodeIdx| parents[taker.index()].is_none();
-                let is_allowed = |slot, taker| is_usable(exchange, cost, (slot, node, taker));
-                let own = &slots[node.index()];
-                exchange.takers(own, node, &is_new, &is_allowed, &mut found);
+                let is_new = |taker: NodeIdx| levels[taker.index()].is_none();
+                let own = (node, slots[node.index()].as_slice());
+                exchange.takers(cost, own, &is_new, usize::MAX, &mut found);
                 for &taker in &found {
-                    if parents[taker.index()].is_none() {
-                        parents[taker.index()] = Some(node);
+                    if levels[taker.index()].replace(last).is_none() {
                         next.push(taker);
                     }
                 }
             }
-            sinks.extend(next.iter().copied().filter(|&taker| exchange.lack(taker) > 0));
+            if next.is_empty() {
+                return None;
+            }
             level = next;
         }
-        Self { parents, sinks }
+        Some(Self { cost, slots, levels, last, is_dead: alloc::vec![false; slots.len()] })
     }
 
-    /// Passes as many slots as possible along the chain that ends in `sink`; says how many arrived there.
-    fn use_chain(
-        &self,
-        exchange: &mut impl Exchange,
-        cost: Cost,
-        slots: &[Vec<usize>],
-        sink: NodeIdx,
-    ) -> u64 {
-        let mut links = Vec::new();
-        let mut node = sink;
-        while let Some(parent) = self.parents[node.index()].filter(|&parent| parent != node) {
-            links.push((parent, node));
-            node = parent;
+    /// A way from `source` to a node that has too little, both included.
+    fn chain(&mut self, exchange: &impl Exchange, source: NodeIdx) -> Option<Vec<NodeIdx>> {
+        let mut chain = alloc::vec![source];
+        let mut found = Vec::new();
+        while chain.len() <= self.last {
+            let &node = chain.last()?;
+            let level = chain.len();
+            let is_wanted = |taker: NodeIdx| {
+                self.levels[taker.index()] == Some(level)
+                    && !self.is_dead[taker.index()]
+                    && (level < self.last || exchange.lack(taker) > 0)
+            };
+            found.clear();
+            if !self.is_dead[node.index()] {
+                let own = (node, self.slots[node.index()].as_slice());
+                exchange.takers(self.cost, own, &is_wanted, 1, &mut found);
+            }
+            if let Some(&taker) = found.first() {
+                chain.push(taker);
+            } else {
+                self.is_dead[node.index()] = true;
+                chain.pop();
+            }
         }
-        let mut count = exchange.surplus(node).min(exchange.lack(sink));
-        for &(from, to) in &links {
-            let usable = slots[from.index()]
-                .iter()
-                .filter(|&&slot| is_usable(exchange, cost, (slot, from, to)));
+        Some(chain)
+    }
+
+    /// Passes as many slots as possible along the chain; says how many its first node got rid of.
+    fn use_chain(&self, exchange: &mut impl Exchange, chain: &[NodeIdx]) -> u64 {
+        let (Some(&source), Some(&sink)) = (chain.first(), chain.last()) else { return 0 };
+        let mut count = exchange.surplus(source).min(exchange.lack(sink));
+        // From the far end, so that nobody hands on what it does not have yet.
+        let links = || chain.windows(2).rev().map(|link| (link[0], link[1]));
+        for (from, to) in links() {
+            let own = self.slots[from.index()].iter();
+            let usable = own.filter(|&&slot| is_usable(exchange, self.cost, (slot, from, to)));
             count = count.min(usable.take(usize::try_from(count).unwrap_or(0)).count() as u64);
         }
-        // From the far end, so that nobody hands on what it does not have yet.
-        for (from, to) in links {
-            count = pass_some(exchange, cost, &slots[from.index()], (from, to), count);
+        for link in links() {
+            count = pass_some(exchange, self.cost, &self.slots[link.0.index()], link, count);
         }
         count
     }

@@ -119,7 +119,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// How many of `owners` are in `zone`.
-    pub(crate) fn copies_in(&self, owners: &Owners, zone: usize) -> usize {
+    pub(crate) fn copies_in(&self, owners: &[NodeIdx], zone: usize) -> usize {
         owners.iter().filter(|owner| self.zones[owner.index()] == zone).count()
     }
 

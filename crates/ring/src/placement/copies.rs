@@ -66,7 +66,7 @@ impl<'a> Copies<'a> {
             }
         }
         if dropped > 0 {
-            even_out(&mut copies, Cost::Free);
+            even_out(&mut copies, task.candidates.len(), Cost::Free);
         }
         copies
     }
@@ -79,10 +79,10 @@ impl<'a> Copies<'a> {
                 self.move_some(pass, primaries);
             }
             if pass == Pass::Newcomers {
-                even_out(self, Cost::Free);
+                even_out(self, self.task.candidates.len(), Cost::Free);
             }
         }
-        even_out(self, Cost::Any);
+        even_out(self, self.task.candidates.len(), Cost::Any);
     }
 
     /// A copy of `slot` that cannot stay, if there is one.
@@ -229,14 +229,44 @@ impl Exchange for Copies<'_> {
 
     fn takers(
         &self,
-        slots: &[usize],
-        _: NodeIdx,
+        cost: Cost,
+        (from, slots): (NodeIdx, &[usize]),
         is_wanted: &dyn Fn(NodeIdx) -> bool,
-        is_allowed: &dyn Fn(usize, NodeIdx) -> bool,
+        limit: usize,
         found: &mut Vec<NodeIdx>,
     ) {
-        let has_way = |&node: &NodeIdx| slots.iter().any(|&slot| is_allowed(slot, node));
-        let wanted = (0..self.load.len()).map(NodeIdx::at).filter(|&node| is_wanted(node));
-        found.extend(wanted.filter(has_way));
+        let candidates = self.task.candidates;
+        // Slots that may go to anybody at this cost, and how many of them have no room in each zone.
+        let mut open = Vec::new();
+        let mut crowded = alloc::vec![0; candidates.zone_count];
+        for &slot in slots {
+            let before = &self.task.before[slot];
+            if cost == Cost::Free && before.contains(&from) {
+                let may_take = |&node: &NodeIdx| is_wanted(node) && self.may_pass(slot, from, node);
+                found.extend(before.iter().copied().filter(may_take));
+                continue;
+            }
+            open.push(slot);
+            let mut others = self.owners[slot];
+            others.remove(from);
+            for (idx, other) in others.iter().enumerate() {
+                let zone = candidates.zones[other.index()];
+                let is_first = candidates.copies_in(&others[..idx], zone) == 0;
+                let is_full = candidates.copies_in(&others, zone) >= candidates.per_zone;
+                crowded[zone] += usize::from(is_first && is_full);
+            }
+        }
+        for node in (0..self.load.len()).map(NodeIdx::at) {
+            let has_room = crowded[candidates.zones[node.index()]] < open.len();
+            if found.len() >= limit {
+                return;
+            }
+            if has_room
+                && is_wanted(node)
+                && open.iter().any(|&slot| self.may_pass(slot, from, node))
+            {
+                found.push(node);
+            }
+        }
     }
 }

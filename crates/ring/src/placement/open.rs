@@ -82,7 +82,8 @@ impl OpenRing {
         others: &Owners,
         zone: usize,
     ) -> Option<NodeIdx> {
-        if self.by_zone[zone] == 0 {
+        let is_full = candidates.copies_in(others, zone) >= candidates.per_zone;
+        if is_full || self.by_zone[zone] == 0 {
             return None;
         }
         let fits = |node: NodeIdx| {

@@ -83,7 +83,7 @@ impl Primaries {
             for (above, below) in [(Ceil, Floor), (Ceil, Ceil), (Floor, Floor)] {
                 let mut stage = Stage { primaries: self, task, owners, above, below };
                 stage.hand_over(cost);
-                even_out(&mut stage, cost);
+                even_out(&mut stage, task.candidates.len(), cost);
             }
         }
     }
@@ -157,15 +157,22 @@ impl Exchange for Stage<'_> {
 
     fn takers(
         &self,
-        slots: &[usize],
-        _: NodeIdx,
+        cost: Cost,
+        (from, slots): (NodeIdx, &[usize]),
         is_wanted: &dyn Fn(NodeIdx) -> bool,
-        is_allowed: &dyn Fn(usize, NodeIdx) -> bool,
+        limit: usize,
         found: &mut Vec<NodeIdx>,
     ) {
         for &slot in slots {
-            let owners = self.owners[slot].iter().copied();
-            found.extend(owners.filter(|&node| is_wanted(node) && is_allowed(slot, node)));
+            let may_take = |&node: &NodeIdx| {
+                is_wanted(node)
+                    && self.may_pass(slot, from, node)
+                    && (cost == Cost::Any || self.is_free(slot, from, node))
+            };
+            found.extend(self.owners[slot].iter().copied().filter(may_take));
+            if found.len() >= limit {
+                return;
+            }
         }
     }
 }
