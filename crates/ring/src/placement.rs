@@ -209,12 +209,20 @@ impl<'a> Task<'a> {
             pinned += pins.len() as u64;
         }
         let total = slots * candidates.replicas as u64 - pinned;
-        let shares = share::of_copies(candidates, slots);
-        let zones = &candidates.zones;
-        let rounding =
-            Rounding { shares: &shares, held: &held, total, pinned, zones, zone_max: &zone_max };
+        let (shares, is_full) = share::of_copies(candidates, slots);
+        let least = |(&max, &is_full)| if is_full && pinned == 0 { max } else { 0 };
+        let zone_min: Vec<u64> = zone_max.iter().zip(&is_full).map(least).collect();
+        let rounding = Rounding {
+            shares: &shares,
+            held: &held,
+            total,
+            pinned,
+            zones: &candidates.zones,
+            zone_max: &zone_max,
+            zone_min: &zone_min,
+        };
         let target = rounding.targets();
-        let min = arriving + lacking(&target, &held);
+        let min = arriving + rounding.arrivals_min();
         (Copies::kept(self, held, target), min)
     }
 
@@ -245,17 +253,15 @@ impl<'a> Task<'a> {
             pinned,
             zones: &zones,
             zone_max: &[slots],
+            zone_min: &[0],
         };
         let target = rounding.targets();
         let ceil: Vec<u64> = shares.iter().map(|share| share.ceil).collect();
         let lower = |(share, &target): (&Share, &u64)| share.floor.min(target);
         let floor: Vec<u64> = shares.iter().zip(&target).map(lower).collect();
-        let min = (lost + lacking(&held, &ceil)).max(lacking(&target, &held).saturating_sub(new));
+        let leaving: u64 =
+            held.iter().zip(&ceil).map(|(held, ceil)| held.saturating_sub(*ceil)).sum();
+        let min = (lost + leaving).max(rounding.arrivals_min().saturating_sub(new));
         (Primaries::new(self, held, floor, ceil), min)
     }
-}
-
-/// How much `held` lacks to `wanted`, over all nodes that have too little.
-fn lacking(wanted: &[u64], held: &[u64]) -> u64 {
-    wanted.iter().zip(held).map(|(wanted, held)| wanted.saturating_sub(*held)).sum()
 }

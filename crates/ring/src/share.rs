@@ -28,8 +28,8 @@ impl Share {
     }
 }
 
-/// The shares of all copies of `slots` slots.
-pub(crate) fn of_copies(candidates: &Candidates<'_>, slots: u64) -> Vec<Share> {
+/// The shares of all copies of `slots` slots, and which zones have as many as they can have.
+pub(crate) fn of_copies(candidates: &Candidates<'_>, slots: u64) -> (Vec<Share>, Vec<bool>) {
     let zone_max = slots * candidates.per_zone as u64;
     let count = candidates.len();
     let mut is_full_zone = alloc::vec![false; candidates.zone_count];
@@ -40,7 +40,7 @@ pub(crate) fn of_copies(candidates: &Candidates<'_>, slots: u64) -> Vec<Share> {
         let amount = (slots * candidates.replicas as u64).saturating_sub(full_zones * zone_max);
         let level = Level::of(candidates, &open, amount, slots);
         if !level.fill_zones(candidates, &open, zone_max, &mut is_full_zone) {
-            return shares(candidates, &is_full_zone, level, slots);
+            return (shares(candidates, &is_full_zone, level, slots), is_full_zone);
         }
     }
 }
@@ -146,6 +146,8 @@ pub(crate) struct Rounding<'a> {
     pub(crate) zones: &'a [usize],
     /// The most that each zone can have.
     pub(crate) zone_max: &'a [u64],
+    /// The least that each zone is to have: the same for a zone that must have a copy of every slot, else 0.
+    pub(crate) zone_min: &'a [u64],
 }
 
 impl Rounding<'_> {
@@ -158,13 +160,23 @@ impl Rounding<'_> {
             zone_sums[zone] += target;
         }
         self.fit_zones(&mut targets, &mut zone_sums);
+        self.raise(&mut targets, &mut zone_sums, u64::MAX, self.zone_min);
         let sum: u64 = targets.iter().sum();
         if sum > self.total {
-            self.lower(&mut targets, sum - self.total);
+            self.lower(&mut targets, &mut zone_sums, sum - self.total);
         } else {
-            self.raise(&mut targets, &mut zone_sums, self.total - sum);
+            self.raise(&mut targets, &mut zone_sums, self.total - sum, self.zone_max);
         }
         targets
+    }
+
+    /// What has to come at least, whatever is rounded up: what lacks to the shares rounded down as far as pins do not stand for it, or what is held beyond those
+    /// rounded up and cannot count.
+    pub(crate) fn arrivals_min(&self) -> u64 {
+        let pairs = || self.shares.iter().zip(self.held);
+        let lack: u64 = pairs().map(|(share, &held)| share.floor.saturating_sub(held)).sum();
+        let of_use: u64 = pairs().map(|(share, &held)| held.min(share.ceil)).sum();
+        lack.saturating_sub(self.pinned).max(self.total.saturating_sub(of_use))
     }
 
     /// Rounds down in zones that would have more than they can.
@@ -179,7 +191,7 @@ impl Rounding<'_> {
     }
 
     /// Takes `excess` off: first what is missing anyway, as far as pinned copies stand for it, then what was rounded up, then evenly.
-    fn lower(&self, targets: &mut [u64], mut excess: u64) {
+    fn lower(&self, targets: &mut [u64], zone_sums: &mut [u64], mut excess: u64) {
         let mut spare = self.pinned;
         for (target, &held) in targets.iter_mut().zip(self.held) {
             let part = target.saturating_sub(held).min(spare).min(excess);
@@ -187,9 +199,12 @@ impl Rounding<'_> {
             spare -= part;
             excess -= part;
         }
-        for (target, share) in targets.iter_mut().zip(self.shares) {
-            let part = target.saturating_sub(share.floor).min(excess);
+        for (rank, target) in targets.iter_mut().enumerate() {
+            let zone = self.zones[rank];
+            let spare = zone_sums[zone].saturating_sub(self.zone_min[zone]);
+            let part = target.saturating_sub(self.shares[rank].floor).min(excess).min(spare);
             *target -= part;
+            zone_sums[zone] -= part;
             excess -= part;
         }
         while excess > 0 && targets.iter().any(|&target| target > 0) {
@@ -201,11 +216,11 @@ impl Rounding<'_> {
         }
     }
 
-    /// Adds `lack` where there is room.
-    fn raise(&self, targets: &mut [u64], zone_sums: &mut [u64], mut lack: u64) {
+    /// Adds `lack` where zones have less than `zone_max`.
+    fn raise(&self, targets: &mut [u64], zone_sums: &mut [u64], mut lack: u64, zone_max: &[u64]) {
         for (rank, target) in targets.iter_mut().enumerate() {
             let zone = self.zones[rank];
-            let room = self.zone_max[zone].saturating_sub(zone_sums[zone]);
+            let room = zone_max[zone].saturating_sub(zone_sums[zone]);
             let part = self.shares[rank].ceil.saturating_sub(*target).min(lack).min(room);
             *target += part;
             zone_sums[zone] += part;
