@@ -198,7 +198,10 @@ impl<'a> Task<'a> {
         let mut zone_max = alloc::vec![slots * candidates.per_zone as u64; candidates.zone_count];
         let (mut pinned, mut arriving) = (0, 0);
         for (before, pins) in self.before.iter().zip(&self.pins) {
-            for owner in before.iter().filter(|owner| !pins.contains(owner)) {
+            // Where owners are pinned only the first others stay; elsewhere which ones go is decided by what their nodes hold.
+            let room =
+                if pins.is_empty() { before.len() } else { candidates.replicas - pins.len() };
+            for owner in before.iter().filter(|owner| !pins.contains(owner)).take(room) {
                 held[owner.index()] += 1;
             }
             for pin in pins.iter() {
@@ -223,7 +226,7 @@ impl<'a> Task<'a> {
         };
         let target = rounding.targets();
         let min = arriving + rounding.arrivals_min();
-        (Copies::kept(self, held, target), min)
+        (Copies::kept(self, target), min)
     }
 
     /// The primaries there are, and how many at least must change.

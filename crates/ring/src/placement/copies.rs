@@ -50,12 +50,16 @@ const PASSES: [Pass; 6] = [
 ];
 
 impl<'a> Copies<'a> {
-    /// What may stay of what there is. `load` is the unpinned copies that each node has before anything goes.
-    pub(super) fn kept(task: &'a Task<'a>, load: Vec<u64>, target: Vec<u64>) -> Self {
+    /// What may stay of what there is.
+    pub(super) fn kept(task: &'a Task<'a>, target: Vec<u64>) -> Self {
         let held = |(before, pins): (&Owners, &Owners)| {
             pins.iter().chain(before.iter()).copied().collect()
         };
-        let owners = task.before.iter().zip(&task.pins).map(held).collect();
+        let owners: Vec<Owners> = task.before.iter().zip(&task.pins).map(held).collect();
+        let mut load = alloc::vec![0; target.len()];
+        for (owners, pins) in owners.iter().zip(&task.pins) {
+            owners.iter().skip(pins.len()).for_each(|owner| load[owner.index()] += 1);
+        }
         let mut copies = Self { task, owners, load, target };
         let mut dropped = 0;
         for slot in 0..copies.owners.len() {
@@ -73,7 +77,7 @@ impl<'a> Copies<'a> {
 
     /// Gives every slot its copies, and every node its target.
     pub(super) fn place(&mut self, primaries: &mut Primaries) {
-        self.fill();
+        self.fill(primaries);
         for pass in PASSES {
             if (0..self.load.len()).any(|rank| self.surplus(NodeIdx::at(rank)) > 0) {
                 self.move_some(pass, primaries);
@@ -101,27 +105,63 @@ impl<'a> Copies<'a> {
         crowded.or_else(|| unpinned().max_by_key(too_many).filter(|_| is_long))
     }
 
-    fn fill(&mut self) {
+    fn fill(&mut self, primaries: &mut Primaries) {
         let (task, candidates) = (self.task, self.task.candidates);
+        let may_lead = |copies: &Self, primaries: &Primaries, node: NodeIdx| {
+            copies.lack(node) > 0 && primaries.is_below(node, Bound::Floor)
+        };
         let mut open = OpenRing::new(task.points, candidates, |node| self.lack(node) > 0);
-        let (nodes, zones) = self.everywhere();
+        let mut leaders =
+            OpenRing::new(task.points, candidates, |node| may_lead(self, primaries, node));
+        let everywhere = self.everywhere();
         for &(position, slot) in &task.order {
             while self.owners[slot].len() < candidates.replicas {
                 let owners = &self.owners[slot];
-                let must = || nodes.iter().copied().find(|&node| candidates.may_join(node, owners));
-                let in_zone = |&zone: &usize| open.first_in(candidates, position, owners, zone);
-                let node = must()
-                    .or_else(|| zones.iter().find_map(in_zone))
+                if primaries.of[slot].is_none() {
+                    // Decided at once, so that the copy can go to a node that lacks primaries when its other owners do not.
+                    let lacks = |node: &NodeIdx| primaries.is_below(*node, Bound::Floor);
+                    primaries.set(slot, owners.iter().copied().find(lacks));
+                }
+                let must = self.must_join(&everywhere, &open, position, owners);
+                let leader = if must.is_none() && primaries.of[slot].is_none() {
+                    leaders.first(candidates, position, owners)
+                } else {
+                    None
+                };
+                let node = must
+                    .or(leader)
                     .or_else(|| open.first(candidates, position, owners))
                     .or_else(|| self.beyond_bounds(position, owners));
                 let Some(node) = node else { break };
                 self.owners[slot].push(node);
                 self.load[node.index()] += 1;
+                if leader.is_some() {
+                    primaries.set(slot, leader);
+                }
                 if self.lack(node) == 0 {
                     open.close(candidates, node);
                 }
+                for node in [Some(node), primaries.of[slot]].into_iter().flatten() {
+                    if !may_lead(self, primaries, node) {
+                        leaders.close(candidates, node);
+                    }
+                }
             }
         }
+    }
+
+    /// A node that has to own this slot because it, or its zone, has to own all.
+    fn must_join(
+        &self,
+        (nodes, zones): &(Vec<NodeIdx>, Vec<usize>),
+        open: &OpenRing,
+        position: u64,
+        owners: &Owners,
+    ) -> Option<NodeIdx> {
+        let candidates = self.task.candidates;
+        let node = nodes.iter().copied().find(|&node| candidates.may_join(node, owners));
+        let in_zone = |&zone: &usize| open.first_in(candidates, position, owners, zone);
+        node.or_else(|| zones.iter().find_map(in_zone))
     }
 
     /// The nodes that are to hold every slot, and the zones that are to hold as many copies of each as they may.
@@ -157,14 +197,8 @@ impl<'a> Copies<'a> {
         let mut open =
             OpenRing::new(task.points, candidates, |node| is_open(self, primaries, node));
         for &(position, slot) in &task.order {
-            for from in self.owners[slot]
-                .iter()
-                .copied()
-                .skip(task.pins[slot].len())
-                .collect::<Owners>()
-                .iter()
-                .copied()
-            {
+            let present = self.owners[slot];
+            for &from in present.iter().skip(task.pins[slot].len()) {
                 let is_primary = primaries.of[slot] == Some(from);
                 let is_meant = match pass {
                     Pass::Newcomers => !task.before[slot].contains(&from),

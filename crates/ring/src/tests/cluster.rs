@@ -208,7 +208,7 @@ fn node(member: &Member) -> Node<'_> {
 /// The lowest level at which it is enough.
 fn level(slots: f64, is_enough: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (0.0, slots + 1.0);
-    for _ in 0..200 {
+    for _ in 0..64 {
         let middle = (low + high) / 2.0;
         *(if is_enough(middle) { &mut high } else { &mut low }) = middle;
     }

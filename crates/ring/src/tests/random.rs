@@ -69,10 +69,10 @@ fn a_change_of_a_large_ring_moves_at_most_1_05_of_the_minimum() {
 #[test]
 fn a_thousand_changes_do_not_wear_it_out() {
     let mut prng = Prng::new(1000);
-    let mut cluster = Cluster::new(4096, 2);
+    let mut cluster = Cluster::new(2048, 2);
     for idx in 0..1000 {
         let nodes = cluster.members.len() as u64;
-        let placed = if nodes < 3 || (nodes < 30 && prng.chance(1, 2)) {
+        let placed = if nodes < 3 || (nodes < 20 && prng.chance(1, 2)) {
             cluster.add(member(&format!("node-{idx}"), 100, ""))
         } else {
             cluster.remove(usize::try_from(prng.below(nodes)).expect("an index"))
