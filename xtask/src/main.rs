@@ -8,6 +8,7 @@ mod hit_ratio;
 mod idle;
 mod memory;
 mod peers;
+mod placement;
 mod record;
 mod servers;
 mod shards;
@@ -25,6 +26,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask bench engine [--part NAME] [--operations N] [--rounds N]
        cargo xtask bench idle [--rounds N] [--rate N]
        cargo xtask bench memory [--entries N] [--rounds N] [--lens same|other]
+       cargo xtask bench placement [--rounds N]
        cargo xtask bench hit-ratio [--trace FILE]... [--budget-mib N]... [--cores N] [--record NAME]
        cargo xtask bench hit-ratio servers --traces FOLDER [--budget-mib N]... [--of whole|growth]";
 
@@ -61,6 +63,7 @@ fn bench(words: &[&str]) -> anyhow::Result<ExitCode> {
         ["peers", ref flags @ ..] => bench_peers(&root, flags)?,
         ["engine", ref flags @ ..] => engine::run(&root, engine::Plan::parse(flags)?)?,
         ["idle", ref flags @ ..] => idle::run(&root, idle::Plan::parse(flags)?)?,
+        ["placement", ref flags @ ..] => placement::run(&root, placement::Plan::parse(flags)?)?,
         ["memory", ref flags @ ..] => memory::run(&root, memory::Plan::parse(flags)?)?,
         ["hit-ratio", "servers", ref flags @ ..] => {
             hit_ratio::servers::run(&root, &hit_ratio::servers::Plan::parse(flags)?)?;

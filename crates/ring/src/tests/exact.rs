@@ -79,6 +79,7 @@ impl Network {
     /// Lets through `share` of a node, rounded: what it must have, and one more where the share is no whole number.
     fn rounded(&mut self, from: usize, share: f64) -> i64 {
         let floor = (share + 1e-4).floor();
+        #[expect(clippy::cast_possible_truncation, reason = "a number of copies")]
         let must = floor as i64;
         self.edge(from, 1, must, -MUST);
         if share - floor > 1e-4 {
@@ -92,18 +93,18 @@ impl Network {
 pub(super) fn copies_min(before: &Cluster) -> u64 {
     let nodes = before.members.len();
     let eligible = before.members.iter().filter(|member| member.is_eligible).count();
-    let copies = usize::from(before.replicas).min(eligible) as i64;
+    let copies = signed(usize::from(before.replicas).min(eligible));
     let mut zones: Vec<&str> = before.members.iter().map(|member| member.zone.as_str()).collect();
     zones.sort_unstable();
     zones.dedup();
-    let classes = classes(before.owners.iter().map(|owners| sorted(owners)));
+    let classes = classes(before.owners.iter().map(sorted));
     let (node_at, class_at) = (|node| 2 + node, |class| 2 + nodes + class);
     let zone_at = |class, zone| 2 + nodes + classes.len() + class * zones.len() + zone;
     let mut network = Network::new(zone_at(classes.len(), 0));
     for (class, (owners, &slots)) in classes.iter().enumerate() {
         network.edge(0, class_at(class), copies * slots, 0);
         for zone in 0..zones.len() {
-            let room = before.per_zone() as i64 * slots;
+            let room = signed(before.per_zone()) * slots;
             network.edge(class_at(class), zone_at(class, zone), room, 0);
         }
         for (node, member) in before.members.iter().enumerate().filter(|(_, one)| one.is_eligible) {
@@ -116,7 +117,7 @@ pub(super) fn copies_min(before: &Cluster) -> u64 {
     for (node, share) in before.shares().into_iter().enumerate() {
         must += network.rounded(node_at(node), share);
     }
-    let cost = network.cost(copies * before.owners.len() as i64) + must * MUST;
+    let cost = network.cost(copies * signed(before.owners.len())) + must * MUST;
     u64::try_from(cost).expect("every node gets its share")
 }
 
@@ -137,8 +138,12 @@ pub(super) fn primaries_min(before: &Cluster, placed: &Placement) -> u64 {
     for (node, share) in before.primary_shares().into_iter().enumerate() {
         must += network.rounded(2 + node, share);
     }
-    let cost = network.cost(before.owners.len() as i64) + must * MUST;
+    let cost = network.cost(signed(before.owners.len())) + must * MUST;
     u64::try_from(cost).expect("every node gets its share")
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).expect("a small number")
 }
 
 fn sorted(owners: &Owners) -> Vec<NodeIdx> {

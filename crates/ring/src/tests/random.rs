@@ -59,9 +59,9 @@ fn a_change_of_a_large_ring_moves_at_most_1_05_of_the_minimum() {
         for placed in [removed, added] {
             let (made, min) = (placed.copies.made, placed.copies.min);
             assert!(made * 100 <= min * 105, "{:?} of {nodes} in {zones} zones", placed.copies);
-            // With 16 primaries a node a single one is 6 %.
+            // Primaries can only go to owners, which the minimum does not know of.
             let (made, min) = (placed.primaries.made, placed.primaries.min);
-            assert!(made * 100 <= min * 105 + 100, "{:?} of {nodes}", placed.primaries);
+            assert!(made * 100 <= min * 110 + 100, "{:?} of {nodes}", placed.primaries);
         }
     }
 }
