@@ -1,6 +1,9 @@
 //! Evacuation: a segment's entries are copied forward or dropped, then it is free.
 //!
-//! The choice is S3-FIFO's (Yang and others, SOSP 2023), with credits for small entries. An
+//! The choice is S3-FIFO's (Yang and others, SOSP 2023), with two changes: small entries have credits, from their first
+//! write on, and Main is never left empty: below four fifths of the memory it takes over Small's oldest segments as they
+//! are. S3-FIFO lets nothing into Main that was not used again within the memory's time, so that of a loop longer than
+//! that it keeps nothing; a Main that was filled keeps its part of the loop, because nothing displaces it. An
 //! evacuation that finds no room for a copy stops: what was moved is moved, the rest stays.
 
 use core::mem;
@@ -29,6 +32,14 @@ const EXPIRED_SHARE_MIN: u64 = 256 / 4;
 /// How many segments one search for the worst looks at: all of a small shard's, a sample of a large one's.
 const SEGS_LOOKED_AT: usize = 256;
 
+/// Main takes segments over from Small while it has less than this part of both, in tenths: it gives segments up from nine
+/// tenths on, and between the two only what is worth it comes in.
+const MAIN_TENTHS_MIN: u64 = 8;
+/// The most segments that Main takes over before one evacuation: as many as a call evacuates.
+const ADOPTED_MAX: usize = 4;
+/// A new entry has the credit of a known one that is so many times as long: nobody asked for it again yet.
+const NEW_PART: u64 = 4;
+
 /// How an evacuation judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -51,6 +62,11 @@ enum Verdict {
 pub(crate) fn credit(avg: u64, size: u64) -> u8 {
     let tenths = (avg * 10 / (size.max(1) * 16)).saturating_sub(2);
     u8::try_from((tenths / 10).min(7)).unwrap_or(7)
+}
+
+/// The credit of an entry that is not known from before.
+pub(crate) fn credit_new(avg: u64, size: u64) -> u8 {
+    credit(avg, size.saturating_mul(NEW_PART))
 }
 
 impl Space {
@@ -89,10 +105,8 @@ impl Space {
         if !self.evicts {
             return false;
         }
-        let bytes = |queue: Queue| {
-            self.seg_count[queue.idx()] * common.seg_bytes() + self.large_bytes[queue.idx()]
-        };
-        let (small, main) = (bytes(Queue::Small), bytes(Queue::Main));
+        self.fill_main(common);
+        let [small, main] = self.primary_bytes(common);
         let small_share = ((small + main) / 10).max(common.seg_bytes());
         let order = if self.promoted > small_share {
             [Queue::Backup, Queue::Small, Queue::Main]
@@ -116,6 +130,45 @@ impl Space {
             }
         }
         false
+    }
+
+    /// The bytes of Small and of Main, in whole segments.
+    fn primary_bytes(&self, common: &Common) -> [u64; 2] {
+        [Queue::Small, Queue::Main].map(|queue| {
+            self.seg_count[queue.idx()] * common.seg_bytes() + self.large_bytes[queue.idx()]
+        })
+    }
+
+    /// Gives Small's oldest segments to Main while that is far below its share; no item is copied.
+    fn fill_main(&mut self, common: &Common) {
+        for _ in 0..ADOPTED_MAX {
+            let [small, main] = self.primary_bytes(common);
+            if main >= (small + main) / 10 * MAIN_TENTHS_MIN {
+                return;
+            }
+            let Some(id) = self.queues[Queue::Small.idx()].pop_front() else { return };
+            self.adopt(id);
+        }
+    }
+
+    /// Makes a sealed segment, just taken out of Small, Main's newest.
+    fn adopt(&mut self, id: u32) {
+        let len = self.segs[id as usize].len as usize;
+        let mut offset = 0;
+        while self.large_bytes[Queue::Small.idx()] > 0 && offset < len {
+            let location = Location::new(id, offset);
+            let item = self.item(location);
+            offset += item.len();
+            let handle = item.is_large().then(|| item.handle());
+            let held = handle.and_then(|handle| self.handles.get(handle).zip(Some(handle)));
+            if let Some((_, handle)) = held.filter(|(held, _)| held.location == location) {
+                self.move_large(handle, location, Queue::Main);
+            }
+        }
+        self.segs[id as usize].queue = Queue::Main;
+        self.seg_count[Queue::Small.idx()] -= 1;
+        self.seg_count[Queue::Main.idx()] += 1;
+        self.queues[Queue::Main.idx()].push_back(id);
     }
 
     /// The segment worth compacting before anything alive is evicted, among the next [`SEGS_LOOKED_AT`]: the one most of

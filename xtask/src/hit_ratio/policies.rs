@@ -83,12 +83,16 @@ impl Cache for Lru {
     }
 }
 
+/// A new entry has the credit of a known one that is so many times as long.
+const NEW_PART: f64 = 4.0;
+
 /// How S3-FIFO judges.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judge {
     /// As in its paper (Yang and others, SOSP 2023): used more than once goes on.
     Paper,
-    /// With size credits (ENGINE.md, 7).
+    /// The engine's: with size credits, from the first write on, and a Main that takes over what Small gives up while it
+    /// is below its least share.
     Credits,
 }
 
@@ -133,7 +137,8 @@ impl S3Fifo {
         }
     }
 
-    fn credit_of(&self, key: u32) -> u8 {
+    /// The credit of an entry of `part` times the key's size.
+    fn credit_of(&self, key: u32, part: f64) -> u8 {
         if self.judge == Judge::Paper {
             return 0;
         }
@@ -143,7 +148,7 @@ impl S3Fifo {
             clippy::cast_sign_loss,
             reason = "between 0 and 7"
         )]
-        let credit = (self.avg / entry_len(key) as f64 - 0.2).clamp(0.0, 7.0) as u8;
+        let credit = (self.avg / (entry_len(key) as f64 * part) - 0.2).clamp(0.0, 7.0) as u8;
         credit
     }
 
@@ -177,11 +182,17 @@ impl S3Fifo {
         self.bytes[queue] -= entry_len(key);
         let freq = if from == Place::Main { self.freq[at].saturating_sub(1) } else { 0 };
         if self.is_kept(key, from) {
-            (self.freq[at], self.credit[at]) = (freq, self.credit_of(key));
+            (self.freq[at], self.credit[at]) = (freq, self.credit_of(key, 1.0));
             return self.put(key, Place::Main);
         }
         if self.credit[at] > 0 {
             (self.freq[at], self.credit[at]) = (freq, self.credit[at] - 1);
+            return self.put(key, Place::Main);
+        }
+        if self.judge == Judge::Credits
+            && from == Place::Small
+            && main + entry_len(key) < self.budget / 10 * 8
+        {
             return self.put(key, Place::Main);
         }
         self.place[at] = Place::Out;
@@ -206,7 +217,7 @@ impl Cache for S3Fifo {
         let is_ghost = self.ghosts[at] > 0 && self.ghost - self.ghosts[at] < self.entries;
         self.ghosts[at] = 0;
         self.freq[at] = 0;
-        self.credit[at] = if is_ghost { self.credit_of(key) } else { 0 };
+        self.credit[at] = self.credit_of(key, if is_ghost { 1.0 } else { NEW_PART });
         self.entries += 1;
         self.put(key, if is_ghost { Place::Main } else { Place::Small });
         while self.bytes[0] + self.bytes[1] > self.budget {

@@ -220,13 +220,14 @@ impl Shard {
         let Some(space) = self.spaces.iter_mut().find(|space| space.ns == target.ns) else {
             return (Queue::Small, 0, true);
         };
-        let credit =
-            crate::evict::credit(space.avg, len.saturating_add(crate::evict::ENTRY_OVERHEAD));
+        let size = len.saturating_add(crate::evict::ENTRY_OVERHEAD);
+        let credit = crate::evict::credit(space.avg, size);
+        let credit_new = crate::evict::credit_new(space.avg, size);
         match found {
             Some(word) if word.freq() >= 2 => (Queue::Main, credit, false),
-            Some(_) => (Queue::Small, 0, false),
+            Some(_) => (Queue::Small, credit_new, false),
             None if space.ghosts.has(target.at.hash) => (Queue::Main, credit, true),
-            None => (Queue::Small, 0, true),
+            None => (Queue::Small, credit_new, true),
         }
     }
 
