@@ -20,7 +20,7 @@ pub const LIMIT_MIN: u64 = 8 * MIB;
 /// The most shards of one node.
 pub const SHARDS_MAX: u16 = 1024;
 /// A shard has at least so many segments, else fewer shards are made.
-const SHARD_SEGMENTS_MIN: u64 = 128;
+const SHARD_SEGMENTS_MIN: u64 = 256;
 /// Segments a shard needs to work at all when the limit is lowered.
 const SHARD_SEGMENTS_FLOOR: u64 = 40;
 /// Segments of a namespace's least quota, in each shard.

@@ -108,9 +108,12 @@ impl Space {
         self.fill_main(common);
         let [small, main] = self.primary_bytes(common);
         let small_share = ((small + main) / 10).max(common.seg_bytes());
+        // What goes unjudged is better new than proven, while Small has half of its share.
+        let spares_main = mode == Mode::Force && small > (small + main) / 20;
+        let is_main_full = main > (small + main) / 10 * 9 && !spares_main;
         let order = if self.promoted > small_share {
             [Queue::Backup, Queue::Small, Queue::Main]
-        } else if small == 0 || main > (small + main) / 10 * 9 {
+        } else if small == 0 || is_main_full {
             [Queue::Main, Queue::Small, Queue::Backup]
         } else {
             [Queue::Small, Queue::Main, Queue::Backup]

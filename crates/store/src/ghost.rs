@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 
 /// Fingerprints in a row.
 const ROW: usize = 8;
+/// Entries for each ghost: a key that comes back later than within half of the memory's turn is no better than a new one
+/// (of one ghost for each entry, 0.4 points of hit ratio less on the mean of the requests in decision 0021).
+const ENTRIES_PER_GHOST: usize = 2;
 /// Rows in a block, which is what is allocated and charged.
 const BLOCK_ROWS: usize = 256;
 
@@ -27,7 +30,7 @@ impl Ghosts {
 
     /// Whether `entries` entries deserve one more row.
     pub(crate) fn wants_row(&self, entries: u64) -> bool {
-        entries > u64::try_from(self.rows * ROW).unwrap_or(u64::MAX)
+        entries > u64::try_from(self.rows * ROW * ENTRIES_PER_GHOST).unwrap_or(u64::MAX)
     }
 
     /// Whether one more row needs a new block.
@@ -55,7 +58,8 @@ impl Ghosts {
 
     /// Drops the last row if there are far more than `entries` deserve; true when a block went too.
     pub(crate) fn shrink(&mut self, entries: u64) -> bool {
-        let deserved = usize::try_from(entries).unwrap_or(usize::MAX) / (ROW / 2);
+        let deserved =
+            usize::try_from(entries).unwrap_or(usize::MAX) / (ROW / 2 * ENTRIES_PER_GHOST);
         if self.rows == 0 || self.rows <= deserved + BLOCK_ROWS {
             return false;
         }

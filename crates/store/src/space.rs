@@ -27,12 +27,14 @@ use crate::table::{Location, Table, Word};
 pub(crate) const RESERVE: usize = 2;
 /// The most segments of a space: their numbers have 20 bits in a word, and 0 is none.
 pub(crate) const SEGS_MAX: usize = 1 << 20;
-/// Bytes charged for the bookkeeping of a segment: twice what it takes, as its list doubles.
-pub(crate) const SEG_CHARGE: u64 = 2 * (size_of::<Seg>() + size_of::<Box<[u8]>>()) as u64;
+/// Bytes charged for the bookkeeping of a segment: its place in two lists that grow by an eighth.
+pub(crate) const SEG_CHARGE: u64 = ((size_of::<Seg>() + size_of::<Box<[u8]>>()) * 9 / 8) as u64;
+/// Segments by which the lists grow at least.
+const SEGS_GROWTH_MIN: usize = 8;
 /// The lines of an item that are fetched, by their distance from its start in bytes: entries of usual size have no more.
 const ITEM_LINES: [usize; 3] = [0, 64, 128];
-/// Bytes charged for the numbers that only an evacuation may take.
-const RESERVED_NUMBERS: u64 = RESERVE as u64 * SEG_CHARGE;
+/// Bytes charged for the numbers that only an evacuation may take, number 0, and the least growth of the lists.
+const RESERVED_NUMBERS: u64 = (RESERVE + 1 + SEGS_GROWTH_MIN) as u64 * SEG_CHARGE;
 
 /// The most bytes that a call copies to make room for a small value, where segments are shorter than half of it (G5 of the
 /// design).
@@ -303,6 +305,11 @@ impl Space {
         self.seg_count[queue] += 1;
         self.ttl_segs += u64::from(seg.class != 0);
         let id = if is_new {
+            if self.segs.len() == self.segs.capacity() {
+                let more = (self.segs.len() / 8).max(SEGS_GROWTH_MIN);
+                self.segs.reserve_exact(more);
+                self.bufs.reserve_exact(more);
+            }
             self.segs.push(Seg::HOLE);
             self.bufs.push(Box::default());
             self.held += SEG_CHARGE;

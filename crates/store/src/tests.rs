@@ -4,6 +4,7 @@ mod bounds;
 mod faults;
 mod limit;
 mod model;
+mod policy;
 mod twin;
 mod world;
 

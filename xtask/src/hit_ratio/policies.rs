@@ -96,6 +96,15 @@ pub(super) enum Judge {
     Credits,
 }
 
+impl Judge {
+    fn entries_per_ghost(self) -> u64 {
+        match self {
+            Self::Paper => 1,
+            Self::Credits => 2,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Out,
@@ -214,7 +223,8 @@ impl Cache for S3Fifo {
         #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
         let size = entry_len(key) as f64;
         self.avg = if self.avg == 0.0 { size } else { self.avg + (size - self.avg) / 512.0 };
-        let is_ghost = self.ghosts[at] > 0 && self.ghost - self.ghosts[at] < self.entries;
+        let is_ghost = self.ghosts[at] > 0
+            && self.ghost - self.ghosts[at] < self.entries / self.judge.entries_per_ghost();
         self.ghosts[at] = 0;
         self.freq[at] = 0;
         self.credit[at] = self.credit_of(key, if is_ghost { 1.0 } else { NEW_PART });

@@ -86,6 +86,12 @@ impl Full {
         self.world.put(key, &content).expect("there is room");
     }
 
+    /// The least quota of a namespace in one shard, in bytes.
+    fn quota_min(&self) -> u64 {
+        let geometry = &self.world.geometry;
+        geometry.quota_min() / u64::try_from(geometry.shards).expect("a count")
+    }
+
     fn evacuations(&self, call: &str) -> u64 {
         self.world.most.get(call).map_or(0, |work| work.evacuations)
     }
@@ -125,7 +131,7 @@ fn calls_on_a_full_shard_do_no_more_than_they_may() {
     }
     assert!(full.evacuations("tick") >= EVACUATIONS_MAX, "a tick sweeps several segments");
     // A quota far below what is there, and a limit.
-    let (now, quota) = (full.world.twin.now, full.world.geometry.quota_min() / 4);
+    let (now, quota) = (full.world.twin.now, full.quota_min());
     let mut calls = 0;
     while !full.world.call(idx, Call::Configure, |shard, twin| {
         shard.configure(NamespaceId(0), Some(quota), true, now, twin).expect("there is room")
@@ -146,7 +152,7 @@ fn namespace_can_be_written_after_its_quota_was_lowered_far() {
         let key = full.key(0, n);
         full.put(&key, 10, None);
     }
-    let (now, quota) = (full.world.twin.now, full.world.geometry.quota_min() / 4);
+    let (now, quota) = (full.world.twin.now, full.quota_min());
     while !full.world.call(0, Call::Configure, |shard, twin| {
         shard.configure(NamespaceId(0), Some(quota), true, now, twin).expect("there is room")
     }) {}
