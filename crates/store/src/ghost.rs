@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 /// Fingerprints in a row.
 const ROW: usize = 8;
-/// Entries for each ghost: a key that comes back later than within half of the memory's turn is no better than a new one
-/// (of one ghost for each entry, 0.4 points of hit ratio less on the mean of the requests in decision 0021).
+/// Entries for each ghost: with one for each, what a scan brings back late displaces more than it is worth
+/// (docs/decisions/0021-main-is-filled.md).
 const ENTRIES_PER_GHOST: usize = 2;
 /// Rows in a block, which is what is allocated and charged.
 const BLOCK_ROWS: usize = 256;
