@@ -87,7 +87,7 @@ impl Space {
                 self.evacuate(common, log, now, id, Mode::Keep);
             }
         }
-        true
+        self.sweep_left > 0
     }
 
     /// Compacts a space much of which is dead, also while there is room: what nobody needs is given back. What is left waits

@@ -83,7 +83,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let config = EngineConfig { limit: 8 << 20, cores: 1, value_len_max: None };
+        Self::of(8 << 20)
+    }
+
+    fn of(limit: u64) -> Self {
+        let config = EngineConfig { limit, cores: 1, value_len_max: None };
         let mut geometry = Geometry::new(&config).expect("the configuration is good");
         geometry.shards = 1;
         let budget = Budget::new(&geometry);
@@ -611,6 +615,23 @@ fn a_deadline_that_is_pushed_on_does_not_count_as_passed() {
         assert_eq!(bench.shard.work().items_moved, moved, "nothing expired in round {round}");
     }
     assert_eq!(bench.shard.stats().entries, 100);
+}
+
+#[test]
+fn a_pass_over_the_segments_ends_however_many_there_are() {
+    let mut bench = Bench::of(16 << 20);
+    let until = bench.now.after(core::time::Duration::from_secs(3600));
+    let mut names = (0..).map(key);
+    // A tick looks at 256 of them.
+    for (segments, ticks) in [(255, 1), (256, 1), (257, 2), (512, 2)] {
+        while bench.shard.segments() < segments {
+            let name = names.next().expect("there are many");
+            bench.put(&name, &[1; 1000], Some(until)).expect("there is room");
+        }
+        let mut more = || bench.shard.tick(bench.now, &mut bench.twin, 512).more;
+        let taken = (1..=4).find(|_| !more());
+        assert_eq!(taken, Some(ticks), "a pass over {segments} segments");
+    }
 }
 
 #[test]

@@ -13,6 +13,11 @@ use crate::space::{Common, Space};
 use crate::table::Location;
 
 impl Shard {
+    /// The numbers of segments of all spaces, free ones included.
+    pub(crate) fn segments(&self) -> usize {
+        self.spaces.iter().map(|space| space.segs.len()).sum()
+    }
+
     /// Asserts what [`Shard::check_invariants`] does and that both directions agree; O(bytes of the shard).
     pub(crate) fn check_deeply(&self) {
         self.check_invariants();
