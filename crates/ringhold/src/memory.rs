@@ -4,9 +4,10 @@
 //! (multiples of 4 KiB). A general allocator mixes them with everything else in small pages, so that a look-up misses the
 //! translation buffer, and keeps what is freed between what is not. Here blocks of one size share chunks of 2 MiB, which the
 //! system backs with one huge page each where it can (docs/decisions/0019); blocks that are freed beyond 4 MiB are
-//! given back at once. All other sizes go to the system's allocator.
+//! given back at once, in their chunk if all of it is free. All other sizes go to the system's allocator.
 //!
-//! A program that embeds a node sets it as its global allocator, or does not: it changes nothing but time and memory.
+//! A program that embeds a node sets it as its global allocator, or does not: it changes nothing but time, memory and
+//! addresses.
 //!
 //! Invariants: a block is free or handed out; a chunk has blocks of one size; the list of a size has the chunks that have
 //! both free blocks and others.
@@ -17,9 +18,10 @@
 mod tests;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Blocks are multiples of this, in bytes: the smallest page of all machines that matter.
+/// Blocks are multiples of this, in bytes: the page of most machines. Where pages are longer a block could not be given back
+/// without its neighbours, and all memory is the system allocator's.
 const STEP: usize = 4096;
 /// Every multiple up to this is a size of its own, in bytes.
 const STEPPED_MAX: usize = 64 * 1024;
@@ -51,14 +53,26 @@ struct Chunk {
     cold: [u64; WORDS],
     free_count: usize,
     class: usize,
+    /// Of a spare chunk: whether it keeps its memory.
+    is_warm: bool,
+    /// Whether huge pages are wanted for it no longer: what is given back of one would come back with the next.
+    is_split: bool,
     /// Neighbours in the list of the class, or in that of the spare chunks; each number is one more than a chunk's.
     before: usize,
     after: usize,
 }
 
 impl Chunk {
-    const EMPTY: Self =
-        Self { free: [0; WORDS], cold: [0; WORDS], free_count: 0, class: 0, before: 0, after: 0 };
+    const EMPTY: Self = Self {
+        free: [0; WORDS],
+        cold: [0; WORDS],
+        free_count: 0,
+        class: 0,
+        is_warm: false,
+        is_split: false,
+        before: 0,
+        after: 0,
+    };
 }
 
 /// All blocks. At first all zero, so that it takes no memory in the program's file.
@@ -129,7 +143,7 @@ impl Blocks {
         let chunk = &mut self.chunks[number];
         let warm = (0..WORDS).find(|&word| chunk.free[word] & !chunk.cold[word] != 0);
         let word = warm.or_else(|| (0..WORDS).find(|&word| chunk.free[word] != 0));
-        let word = word.expect("a chunk of the list has a free block");
+        let Some(word) = word else { broken("a chunk of the list has a free block") };
         let among =
             if warm.is_some() { chunk.free[word] & !chunk.cold[word] } else { chunk.free[word] };
         let bit = among.trailing_zeros() as usize;
@@ -150,38 +164,60 @@ impl Blocks {
         self.base != 0 && (self.base..self.base + self.used * CHUNK_LEN).contains(&address)
     }
 
-    /// Takes a block back.
-    fn give(&mut self, address: usize) {
-        let number = (address - self.base) / CHUNK_LEN;
-        let class = self.chunks[number].class;
-        let size = size_of_class(class);
+    /// The size of the block at `address`, and whether its memory is more than free blocks keep.
+    fn is_beyond(&self, address: usize) -> (usize, bool) {
+        let size = size_of_class(self.chunks[self.number(address)].class);
+        (size, self.warm + size > WARM_MAX)
+    }
+
+    fn number(&self, address: usize) -> usize {
+        (address - self.base) / CHUNK_LEN
+    }
+
+    /// Notes that a chunk loses memory in its middle; whether huge pages were wanted for it until now.
+    fn split_chunk(&mut self, number: usize) -> bool {
+        let chunk = &mut self.chunks[number];
+        is_huge(size_of_class(chunk.class)) && !std::mem::replace(&mut chunk.is_split, true)
+    }
+
+    /// Takes a block back, which is cold if its memory went already. The chunk that is in no list any more, if it was the
+    /// last block of it and its memory has to go: [`Blocks::add_spare`] is to follow.
+    fn give(&mut self, address: usize, is_cold: bool) -> Option<usize> {
+        let number = self.number(address);
+        let chunk = &mut self.chunks[number];
+        let size = size_of_class(chunk.class);
         let block = (address - self.base) % CHUNK_LEN / size;
         let (word, bit) = (block / 64, 1u64 << (block % 64));
-        let chunk = &mut self.chunks[number];
-        assert!(chunk.free[word] & bit == 0, "a block is freed once");
+        if chunk.free[word] & bit != 0 {
+            broken("a block is freed once");
+        }
         chunk.free[word] |= bit;
         chunk.free_count += 1;
-        self.warm += size;
-        if chunk.free_count == 1 {
+        let is_first = chunk.free_count == 1;
+        let is_last = chunk.free_count == CHUNK_LEN / size;
+        if is_cold {
+            chunk.cold[word] |= bit;
+        } else {
+            self.warm += size;
+        }
+        if is_first {
             self.link(number);
         }
-        if self.chunks[number].free_count == CHUNK_LEN / size {
-            self.end_chunk(number);
-        } else if self.warm > WARM_MAX {
-            system::forget(address, size);
-            self.chunks[number].cold[word] |= bit;
-            self.warm -= size;
-        }
+        if is_last { self.end_chunk(number) } else { None }
     }
 
     /// Begins the list of a class with a chunk of free blocks.
     fn start_chunk(&mut self, class: usize) -> Option<()> {
+        let mut is_warm = false;
         let number = if self.spare > 0 {
             let number = self.spare - 1;
             self.spare = self.chunks[number].after;
-            self.spare_warm = self.spare_warm.saturating_sub(1);
+            is_warm = self.chunks[number].is_warm;
+            self.spare_warm -= usize::from(is_warm);
             number
-        } else if self.used < self.room {
+        } else if self.used < self.room
+            && system::open(self.base + self.used * CHUNK_LEN, CHUNK_LEN)
+        {
             self.used += 1;
             self.used - 1
         } else {
@@ -194,25 +230,35 @@ impl Blocks {
             let left = count.saturating_sub(word * 64);
             *bits = if left >= 64 { u64::MAX } else { (1 << left) - 1 };
         }
-        self.chunks[number] =
-            Chunk { free: all, cold: all, free_count: count, class, before: 0, after: 0 };
-        system::prefer_huge(self.base + number * CHUNK_LEN, CHUNK_LEN, is_huge(size));
+        let start = self.base + number * CHUNK_LEN;
+        if is_warm && self.warm + count * size > WARM_MAX {
+            is_warm = false;
+            system::forget(start, CHUNK_LEN);
+        }
+        self.warm += if is_warm { count * size } else { 0 };
+        let cold = if is_warm { [0; WORDS] } else { all };
+        self.chunks[number] = Chunk { free: all, cold, free_count: count, class, ..Chunk::EMPTY };
+        system::prefer_huge(start, CHUNK_LEN, is_huge(size));
         self.link(number);
         Some(())
     }
 
-    /// Puts a chunk all of whose blocks are free among the spare ones.
-    fn end_chunk(&mut self, number: usize) {
+    /// Puts a chunk all of whose blocks are free among the spare ones; or out of all lists, when its memory has to go first.
+    fn end_chunk(&mut self, number: usize) -> Option<usize> {
         self.unlink(number);
         let chunk = self.chunks[number];
         let cold: u32 = chunk.cold.iter().map(|bits| bits.count_ones()).sum();
         self.warm -= (chunk.free_count - cold as usize) * size_of_class(chunk.class);
-        if self.spare_warm < SPARE_WARM_MAX {
-            self.spare_warm += 1;
-        } else {
-            system::forget(self.base + number * CHUNK_LEN, CHUNK_LEN);
+        if self.spare_warm >= SPARE_WARM_MAX {
+            return Some(number);
         }
-        self.chunks[number] = Chunk { after: self.spare, ..Chunk::EMPTY };
+        self.spare_warm += 1;
+        self.add_spare(number, true);
+        None
+    }
+
+    fn add_spare(&mut self, number: usize, is_warm: bool) {
+        self.chunks[number] = Chunk { after: self.spare, is_warm, ..Chunk::EMPTY };
         self.spare = number + 1;
     }
 
@@ -238,15 +284,55 @@ impl Blocks {
     }
 }
 
+/// Stops the process: an allocator may not unwind.
+fn broken(_invariant: &str) -> ! {
+    std::process::abort()
+}
+
+fn blocks() -> MutexGuard<'static, Blocks> {
+    BLOCKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The class of the blocks that a layout gets; `None`: the system's allocator has it.
+fn class_of_layout(size: usize, align: usize) -> Option<usize> {
+    class_of(size).filter(|_| align <= STEP)
+}
+
+/// Takes a block back; false when it is none of these. The system is called without the lock: until it has answered, the
+/// block, or the whole chunk, is in nobody's reach.
+fn give_back(address: usize) -> bool {
+    let mut all = blocks();
+    if !all.has(address) {
+        return false;
+    }
+    let (size, is_cold) = all.is_beyond(address);
+    if is_cold {
+        let number = all.number(address);
+        let start = all.base + number * CHUNK_LEN;
+        let is_split_now = all.split_chunk(number);
+        drop(all);
+        if is_split_now {
+            system::prefer_huge(start, CHUNK_LEN, false);
+        }
+        system::forget(address, size);
+        all = blocks();
+    }
+    if let Some(number) = all.give(address, is_cold) {
+        let start = all.base + number * CHUNK_LEN;
+        drop(all);
+        system::forget(start, CHUNK_LEN);
+        blocks().add_spare(number, false);
+    }
+    true
+}
+
 #[expect(unsafe_code, reason = "an allocator hands out raw memory")]
 // SAFETY: a block is handed out once until it is given back, is as long as its class and aligned to `STEP`; everything
 // else is the system allocator's.
 unsafe impl GlobalAlloc for BlockAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if let Some(class) = class_of(layout.size())
-            && layout.align() <= STEP
-        {
-            let block = BLOCKS.lock().unwrap_or_else(PoisonError::into_inner).take(class);
+        if let Some(class) = class_of_layout(layout.size(), layout.align()) {
+            let block = blocks().take(class);
             if let Some(address) = block {
                 return std::ptr::with_exposed_provenance_mut(address);
             }
@@ -255,12 +341,43 @@ unsafe impl GlobalAlloc for BlockAllocator {
         unsafe { System.alloc(layout) }
     }
 
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if class_of_layout(layout.size(), layout.align()).is_none() {
+            // SAFETY: the caller's promises about the layout are passed on.
+            return unsafe { System.alloc_zeroed(layout) };
+        }
+        // SAFETY: the same.
+        let block = unsafe { self.alloc(layout) };
+        if !block.is_null() {
+            // SAFETY: it was just taken, and is as long as its layout.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let is_ours =
+            class_of_layout(layout.size(), layout.align()).is_some() && blocks().has(block.addr());
+        if !is_ours && class_of_layout(new_size, layout.align()).is_none() {
+            // SAFETY: it came from the system's allocator, and the caller's promises are passed on.
+            return unsafe { System.realloc(block, layout, new_size) };
+        }
+        // SAFETY: the caller promises that the new size is one of a layout with this alignment.
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        // SAFETY: the new size is not zero.
+        let target = unsafe { self.alloc(new_layout) };
+        if !target.is_null() {
+            // SAFETY: both are as long as what is copied, and different blocks.
+            unsafe { target.copy_from_nonoverlapping(block, layout.size().min(new_size)) };
+            // SAFETY: it was taken with this layout, and nobody has it any more.
+            unsafe { self.dealloc(block, layout) };
+        }
+        target
+    }
+
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if class_of(layout.size()).is_some() && layout.align() <= STEP {
-            let mut blocks = BLOCKS.lock().unwrap_or_else(PoisonError::into_inner);
-            if blocks.has(block.addr()) {
-                return blocks.give(block.addr());
-            }
+        if class_of_layout(layout.size(), layout.align()).is_some() && give_back(block.addr()) {
+            return;
         }
         // SAFETY: what is none of the blocks came from the system's allocator, with this layout.
         unsafe { System.dealloc(block, layout) }
@@ -271,16 +388,28 @@ unsafe impl GlobalAlloc for BlockAllocator {
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "mapping memory and giving it back are calls of the system")]
 mod system {
-    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+    use rustix::mm::{
+        Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect,
+    };
+    use rustix::process::{Resource, getrlimit};
 
-    use super::{CHUNK_LEN, CHUNKS_MAX};
+    use super::{CHUNK_LEN, CHUNKS_MAX, STEP};
+
+    /// Of a limit on addresses (`ulimit -v`) the room is at most one in this many bytes; the rest is for everything else.
+    const LIMIT_PART: u64 = 2;
 
     /// Addresses for twice the machine's memory, and how many chunks they are; nothing is behind them until they are used.
     pub(super) fn room() -> Option<(usize, usize)> {
+        if rustix::param::page_size() > STEP {
+            return None;
+        }
         let info = rustix::system::sysinfo();
         let ram = usize::try_from(info.totalram).ok()? * usize::try_from(info.mem_unit).ok()?;
         let mut chunks = (2 * ram / CHUNK_LEN).clamp(16, CHUNKS_MAX);
-        // A limit on addresses (`ulimit -v`) may leave less.
+        if let Some(limit) = getrlimit(Resource::As).current {
+            chunks = chunks.min(usize::try_from(limit / LIMIT_PART).ok()? / CHUNK_LEN);
+        }
+        // Others may have taken most of what the limit allows.
         while chunks >= 16 {
             if let Some(base) = map((chunks + 1) * CHUNK_LEN) {
                 return Some((base.next_multiple_of(CHUNK_LEN), chunks));
@@ -291,11 +420,20 @@ mod system {
     }
 
     fn map(len: usize) -> Option<usize> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // Without access they are addresses and nothing else, also where the system promises no more memory than it has
+        // (`vm.overcommit_memory` = 2).
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: the system chooses new addresses, which nothing else has.
-        let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), len, access, flags) };
+        let mapped =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), flags) };
         mapped.ok().map(|start| start.expose_provenance())
+    }
+
+    /// Makes a range of the room readable and writable; false when the system promises no more memory.
+    pub(super) fn open(address: usize, len: usize) -> bool {
+        let start = std::ptr::with_exposed_provenance_mut(address);
+        // SAFETY: the range is part of the mapping of `room`, and nothing is in it.
+        unsafe { mprotect(start, len, MprotectFlags::READ | MprotectFlags::WRITE) }.is_ok()
     }
 
     /// Says whether huge pages are wanted; where there are none it makes no difference.
@@ -319,6 +457,10 @@ mod system {
 mod system {
     pub(super) fn room() -> Option<(usize, usize)> {
         None
+    }
+
+    pub(super) fn open(_address: usize, _len: usize) -> bool {
+        false
     }
 
     pub(super) fn prefer_huge(_address: usize, _len: usize, _is_wanted: bool) {}
