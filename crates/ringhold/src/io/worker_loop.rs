@@ -233,7 +233,11 @@ impl Worker {
     /// Pass one for one connection: takes what the kernel has for it.
     fn read(&mut self, idx: usize, now: Now) {
         let Some(connection) = self.connections.get(idx) else { return };
-        connection.is_queued = false;
+        // The number may stand in the queue a second time, from a connection before that is gone: two reads of one
+        // connection in a turn would tear its request.
+        if !std::mem::replace(&mut connection.is_queued, false) {
+            return;
+        }
         if connection.is_blocked() {
             let flushed = connection.flush(now.instant);
             if flushed == Flushed::Broken || !connection.charge(&self.shared.unsent) {
