@@ -112,13 +112,13 @@ impl Shard {
     #[inline]
     #[must_use]
     pub fn lookup(&self, ns: NamespaceId, key: &[u8], at: KeyHash, now: UnixTime) -> Lookup<'_> {
-        self.look(ns, key, at, now, |table, idx, word| table.bump(idx, word))
+        self.look(ns, key, at, now, |table, idx| table.bump(idx))
     }
 
     /// Looks an entry up and leaves no trace.
     #[must_use]
     pub fn peek(&self, ns: NamespaceId, key: &[u8], at: KeyHash, now: UnixTime) -> Lookup<'_> {
-        self.look(ns, key, at, now, |_, _, _| ())
+        self.look(ns, key, at, now, |_, _| ())
     }
 
     #[inline]
@@ -128,7 +128,7 @@ impl Shard {
         key: &[u8],
         at: KeyHash,
         now: UnixTime,
-        hit: impl FnOnce(&crate::table::Table, usize, crate::table::Word),
+        hit: impl FnOnce(&crate::table::Table, usize),
     ) -> Lookup<'_> {
         let Some(space) = self.space(ns) else { return Lookup::Miss };
         let table_idx = self.common.table_idx(at.slot);
@@ -137,7 +137,7 @@ impl Shard {
         if entry.item.is_expired(now) {
             return Lookup::Expired;
         }
-        hit(&space.tables[table_idx], idx, word);
+        hit(&space.tables[table_idx], idx);
         Lookup::Hit(entry)
     }
 

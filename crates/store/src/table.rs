@@ -261,12 +261,12 @@ impl Table {
 
     /// Counts a hit on the word at `idx`; the word is not written when it has them all.
     #[inline]
-    pub(crate) fn bump(&self, idx: usize, word: Word) {
+    pub(crate) fn bump(&self, idx: usize) {
         match &self.parts {
-            Parts::One(part) => part.bump(idx, word),
+            Parts::One(part) => part.bump(idx),
             Parts::Many(split) => {
                 let (part, place) = split.at(idx);
-                part.bump(place, word);
+                part.bump(place);
             }
         }
     }

@@ -635,6 +635,24 @@ fn a_pass_over_the_segments_ends_however_many_there_are() {
 }
 
 #[test]
+fn hits_of_look_ups_under_way_together_all_count() {
+    let mut bench = Bench::new();
+    bench.put("k", b"v", None).expect("there is room");
+    let at = bench.seed.key(b"k");
+    let mut probes = [bench.shard.probe(NS, at); 3];
+    for probe in &mut probes {
+        bench.shard.probe_item(probe);
+    }
+    for (hits, probe) in (1..).zip(&probes) {
+        assert!(matches!(bench.shard.finish(probe, b"k", bench.now), Lookup::Hit(_)));
+        let Lookup::Hit(entry) = bench.shard.peek(NS, b"k", at, bench.now) else {
+            panic!("it is there")
+        };
+        assert_eq!(entry.freq(), hits);
+    }
+}
+
+#[test]
 fn dead_space_is_given_back_while_there_is_room() {
     let mut bench = Bench::new();
     for n in 0..10_000 {

@@ -82,7 +82,7 @@ impl Shard {
         if entry.item.is_expired(now) {
             return Lookup::Expired;
         }
-        space.tables[probe.table_idx].bump(idx, word);
+        space.tables[probe.table_idx].bump(idx);
         Lookup::Hit(entry)
     }
 }

@@ -92,7 +92,9 @@ impl Part {
 
     /// Counts a hit on the word at `idx`; the word is not written when it has them all.
     #[inline]
-    pub(super) fn bump(&self, idx: usize, word: Word) {
+    pub(super) fn bump(&self, idx: usize) {
+        // As it is now: hits since it was found count, here and of others.
+        let word = Word(self.words[idx].load(Relaxed));
         if word.freq() < FREQ_MAX {
             self.words[idx].store(word.hit().0, Relaxed);
         }
