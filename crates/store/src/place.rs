@@ -41,7 +41,11 @@ impl Space {
             common.give(freed);
             return;
         }
-        if let Some(plan) = table.plan_shrinking(fragment)
+        // Asked first without a plan: a refusal would be repeated with every entry that goes.
+        if let Some(len) = table.shrunk_len(fragment)
+            && common.may_move(len)
+            && common.may_take(8 * u64::try_from(len).unwrap_or(u64::MAX))
+            && let Some(plan) = table.plan_shrinking(fragment)
             && common.may_move(plan.words())
             && common.take(plan.charge(), Purse::Common)
         {

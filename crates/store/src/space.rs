@@ -119,6 +119,12 @@ impl Common {
         true
     }
 
+    /// Whether [`Common::take`] of `bytes` for entries of primary slots can succeed.
+    pub(crate) fn may_take(&self, bytes: u64) -> bool {
+        let spare = u64::try_from(self.pool.len().saturating_sub(RESERVE)).unwrap_or(0);
+        self.budget.has_room(bytes.saturating_sub(spare * self.seg_bytes()))
+    }
+
     /// Takes `bytes` from the budget, at the cost of empty buffers if need be.
     pub(crate) fn take(&mut self, bytes: u64, purse: Purse) -> bool {
         self.take_by(|common| common.budget.take(common.idx, bytes, purse))

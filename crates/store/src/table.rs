@@ -320,6 +320,14 @@ impl Table {
         Plan { fragment, charge, shape: Shape::Split(plans) }
     }
 
+    /// At least so many places a plan to shrink has, if there is one; O(1), where the plan walks all words.
+    pub(crate) fn shrunk_len(&self, fragment: u32) -> Option<usize> {
+        match &self.parts {
+            Parts::Many(split) if split.len < MERGE_LEN => Some(split.len),
+            Parts::One(_) | Parts::Many(_) => self.part(fragment).1.shrunk_len(),
+        }
+    }
+
     /// The plan of a smaller table, if the part of `fragment` is less than half full, or all parts together are few words.
     pub(crate) fn plan_shrinking(&self, fragment: u32) -> Option<Plan> {
         if let Parts::Many(split) = &self.parts

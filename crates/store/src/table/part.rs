@@ -195,8 +195,17 @@ impl Part {
         Self { words: places.into_boxed_slice(), cap: plan.cap, len_depth: depth << LEN_BITS | len }
     }
 
+    /// At least so many places a smaller part has, if this one is less than half full; O(1).
+    pub(super) fn shrunk_len(&self) -> Option<usize> {
+        self.shrunk_cap().map(|cap| cap as usize)
+    }
+
     /// The plan of a smaller table, if this one is less than half full.
     pub(super) fn plan_shrinking(&self) -> Option<Plan> {
+        self.shrunk_cap().map(|cap| self.plan(cap, None))
+    }
+
+    fn shrunk_cap(&self) -> Option<u32> {
         if self.cap <= 2 || self.len() * 2 >= self.cap {
             return None;
         }
@@ -204,7 +213,7 @@ impl Part {
         while cap * 3 < self.len() * 4 {
             cap = cap_after(cap);
         }
-        (cap < self.cap).then(|| self.plan(cap, None))
+        (cap < self.cap).then_some(cap)
     }
 
     fn plan(&self, cap: u32, more: Option<u32>) -> Plan {
