@@ -221,7 +221,10 @@ impl Shard {
             if self.common.budget.used() <= self.common.budget.ceiling(Purse::Common) {
                 break;
             }
-            more |= self.evict_one(now, log);
+            // What was swept and compacted counts: what is left of the copies is judged, then all goes.
+            let mode = if self.common.may_copy() { self.mode() } else { Mode::Force };
+            more |= self.evict_somewhere(None, now, log, mode);
+            while self.common.trim() {}
         }
         // What became free since the last tick and was not written to is for all shards.
         while self.common.trim() {}

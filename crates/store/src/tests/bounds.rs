@@ -40,6 +40,10 @@ pub(super) fn check(geometry: &Geometry, call: Call, (spaces, is_kept): (usize, 
     assert!(work.evacuations <= most, "{call:?} in {spaces} spaces: {work:?}, at most {most}");
     assert!(work.bytes_moved <= work.evacuations * seg_bytes, "{call:?}: {work:?}");
     assert!(work.words_moved <= WORDS_MAX, "{call:?}: {work:?}");
+    if call == Call::Tick && !is_kept {
+        let most = COPIED_MAX.max(EVACUATIONS_MAX * seg_bytes);
+        assert!(work.bytes_moved <= most, "{call:?}: {work:?}");
+    }
     if matches!(call, Call::Update) && !is_kept {
         assert!(work.bytes_moved <= COPIED_MAX.max(2 * seg_bytes), "{call:?}: {work:?}");
     }
