@@ -332,8 +332,11 @@ impl Budget {
         self.directories.load(Relaxed).saturating_add(bytes) <= self.limit() / DIRECTORIES_PART
     }
 
-    pub(crate) fn add_directory(&self, bytes: u64) {
-        self.directories.fetch_add(bytes, Relaxed);
+    /// Counts a directory; false when it would take what entries need.
+    pub(crate) fn add_directory(&self, bytes: u64) -> bool {
+        let most = self.limit() / DIRECTORIES_PART;
+        let raised = |now: u64| now.checked_add(bytes).filter(|&sum| sum <= most);
+        self.directories.fetch_update(Relaxed, Relaxed, raised).is_ok()
     }
 
     pub(crate) fn drop_directory(&self, bytes: u64) {

@@ -422,14 +422,17 @@ impl Shard {
         if !self.common.take(charge, Purse::Common) {
             return None;
         }
-        self.common.budget.add_directory(charge);
-        self.spaces.push(Space::new(ns, &self.common.geometry));
+        let evicts = !self.unevicted.contains(&ns);
+        self.spaces.push(Space { evicts, ..Space::new(ns, &self.common.geometry) });
         Some(self.spaces.len() - 1)
     }
 
     /// Fails when a space of `ns` would be one too many, or its directory would take what entries need.
     fn check_spaces(&self, ns: NamespaceId) -> Result<(), UpdateError> {
         if self.space(ns).is_some() {
+        if !self.common.budget.add_directory(charge) {
+            return None;
+        }
             return Ok(());
         }
         if self.spaces.len() >= NAMESPACES_MAX {
