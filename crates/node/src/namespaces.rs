@@ -166,6 +166,15 @@ impl Namespaces {
         Ok((row, true))
     }
 
+    /// Says whether entries of a namespace may be evicted, whatever its other settings are; as it is now. `None`: there is
+    /// none, or it was said already.
+    pub fn set_evicted(&self, id: NamespaceId, is_evicted: bool) -> Option<Namespace> {
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.iter_mut().find(|row| row.id == id && row.terms.is_evicted != is_evicted)?;
+        row.terms.is_evicted = is_evicted;
+        Some(row.clone())
+    }
+
     /// Forgets a namespace; its number, under which the shards have its entries until they are told.
     ///
     /// # Errors
@@ -239,6 +248,9 @@ mod tests {
         for name in ["", "Tenant", "a/b", "..", &"x".repeat(65)] {
             assert_eq!(all.put(name, terms), Err(NamespaceError::BadName), "{name}");
         }
+        let changed = all.set_evicted(NamespaceId(3), false).expect("it was evicted");
+        assert_eq!(changed.terms, Terms { is_evicted: false, ..terms }, "and nothing else");
+        assert_eq!(all.set_evicted(NamespaceId(3), false), None);
         assert_eq!(all.remove("db3"), Err(NamespaceError::Database));
         assert_eq!(all.remove("tenant"), Ok(made.id));
         assert_eq!(all.remove("tenant"), Err(NamespaceError::Missing));

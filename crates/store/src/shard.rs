@@ -44,6 +44,8 @@ const FORCE_FROM: u64 = EVACUATIONS_MAX - 1;
 pub struct Shard {
     common: Common,
     spaces: Vec<Space>,
+    /// Namespaces without a space here whose entries may not be evicted, when there are some.
+    unevicted: Vec<NamespaceId>,
     /// The space that the next tick begins with.
     first_space: usize,
     prng: Prng,
@@ -105,7 +107,7 @@ impl Shard {
             let buf = common.buffer(usize::MAX, Purse::Common);
             common.pool.push(buf.expect("the reserve of a new shard fits the budget"));
         }
-        Self { common, spaces: Vec::new(), first_space: 0, prng }
+        Self { common, spaces: Vec::new(), unevicted: Vec::new(), first_space: 0, prng }
     }
 
     /// Looks an entry up and counts the hit.
@@ -278,7 +280,8 @@ impl Shard {
 
     /// Bounds the memory of a namespace in this shard, in bytes (entries of backup slots do not count), and says
     /// whether its entries may be evicted. Whether it is within its quota now: an evicted namespace that is not gives
-    /// up some segments with every call.
+    /// up some segments with every call. Without a quota nothing is made for a namespace that has no entries here, and
+    /// nothing can fail.
     ///
     /// # Errors
     ///
@@ -292,6 +295,13 @@ impl Shard {
         log: &mut impl Log,
     ) -> Result<bool, UpdateError> {
         self.common.begin_call();
+        if quota.is_none() && self.space(ns).is_none() {
+            self.unevicted.retain(|&other| other != ns);
+            if !evicts {
+                self.unevicted.push(ns);
+            }
+            return Ok(true);
+        }
         self.check_spaces(ns)?;
         let idx = self.with_room(now, log, EVACUATIONS_MAX, |shard| {
             shard.space_idx(ns).ok_or((None, Want::Engine))
@@ -348,6 +358,7 @@ impl Shard {
 
     /// Drops everything of a namespace; nothing is appended to a log. True if there was anything.
     pub fn drop_space(&mut self, ns: NamespaceId) -> bool {
+        self.unevicted.retain(|&other| other != ns);
         let Some(at) = self.spaces.iter().position(|space| space.ns == ns) else { return false };
         let space = self.spaces.swap_remove(at);
         space.retire(&self.common);
@@ -419,7 +430,11 @@ impl Shard {
             return None;
         }
         let charge = Space::fixed_charge(&self.common.geometry);
+        if !self.common.budget.add_directory(charge) {
+            return None;
+        }
         if !self.common.take(charge, Purse::Common) {
+            self.common.budget.drop_directory(charge);
             return None;
         }
         let evicts = !self.unevicted.contains(&ns);
@@ -430,9 +445,6 @@ impl Shard {
     /// Fails when a space of `ns` would be one too many, or its directory would take what entries need.
     fn check_spaces(&self, ns: NamespaceId) -> Result<(), UpdateError> {
         if self.space(ns).is_some() {
-        if !self.common.budget.add_directory(charge) {
-            return None;
-        }
             return Ok(());
         }
         if self.spaces.len() >= NAMESPACES_MAX {

@@ -721,6 +721,56 @@ fn a_value_over_what_a_quota_can_hold_is_refused_and_evicts_nothing() {
 }
 
 #[test]
+fn a_directory_is_counted_only_while_entries_have_half() {
+    let bench = Bench::new();
+    let half = bench.budget.limit() / 2;
+    assert!(bench.budget.add_directory(half));
+    assert!(!bench.budget.add_directory(1));
+    bench.budget.drop_directory(half);
+    assert!(bench.budget.add_directory(1));
+}
+
+#[test]
+fn a_namespace_without_entries_is_told_its_policy_and_takes_nothing() {
+    let mut bench = Bench::new();
+    let used = bench.budget.used();
+    let twin = &mut bench.twin;
+    for evicts in [false, true, false] {
+        bench.shard.configure(NS, None, evicts, bench.now, twin).expect("it needs no room");
+    }
+    assert_eq!(bench.budget.used(), used);
+    while bench.put(&key(bench.twin.version), &[1; 1000], None).is_ok() {}
+    assert_eq!(bench.shard.work().evicted, 0);
+    assert!(bench.twin.entries.len() > 1000);
+}
+
+#[test]
+fn a_table_asks_for_no_more_than_its_plan_takes_before_it_is_made() {
+    let mut table = crate::table::Table::default();
+    let location = crate::table::Location::new(1, 0);
+    for fragment in 0..1000 {
+        while !table.has_room(fragment << 15) {
+            let plan = table.plan_growth(fragment << 15);
+            table.rebuild(plan);
+        }
+        assert!(table.insert(crate::table::Word::new(fragment << 15, 0, location)));
+    }
+    let mut plans = 0;
+    for fragment in 0..1000 {
+        let (idx, _) = table.find(fragment << 15, |_| true).expect("it is there");
+        table.remove(idx);
+        let (asked, plan) =
+            (table.shrunk_len(fragment << 15), table.plan_shrinking(fragment << 15));
+        assert_eq!(asked.is_some(), plan.is_some());
+        if let (Some(asked), Some(plan)) = (asked, plan) {
+            assert!(asked <= plan.words() && 8 * asked as u64 <= plan.charge());
+            plans += 1;
+        }
+    }
+    assert!(plans > 100, "it is never made smaller here");
+}
+
+#[test]
 fn directories_leave_room_for_entries() {
     let mut bench = Bench::new();
     let mut made = 0;

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use super::{Call, Done, Failure};
 use crate::cells::{Cells, with_room};
 use crate::glob::Pattern;
-use crate::namespaces::{Namespace, Terms};
+use crate::namespaces::Namespace;
 use crate::number;
 use crate::shard_cell::ShardCell;
 use crate::state::NodeState;
 use ringhold_store::entry::UpdateError;
+use ringhold_types::id::NamespaceId;
 use ringhold_types::limits::DATABASES;
 use ringhold_types::slot::{SLOTS, Slot};
 use ringhold_wire::resp::table::CommandId;
@@ -92,27 +93,37 @@ pub(super) fn policy(node: &NodeState) -> &'static str {
     if databases.any(|row| row.terms.is_evicted) { EVICTION } else { NO_EVICTION }
 }
 
-/// Switches the eviction of all databases; other namespaces have their own.
+/// Switches the eviction of all databases, or of none: what was switched is switched back when a shard has no room.
 fn set_policy<C: Cells>(call: &mut Call<'_, '_, C>, is_evicted: bool) -> Done {
+    let mut switched = Vec::new();
+    for id in (0..DATABASES).map(NamespaceId) {
+        let Some(row) = call.node.namespaces.set_evicted(id, is_evicted) else { continue };
+        switched.push(id);
+        if let Err(error) = tell_shards(call, &row) {
+            for id in switched {
+                if let Some(row) = call.node.namespaces.set_evicted(id, !is_evicted) {
+                    // What a shard has no room for it was not told before.
+                    let _is_told: Result<(), _> = tell_shards(call, &row);
+                }
+            }
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Tells every shard the settings of a database. What is over a quota goes with later ticks.
+fn tell_shards<C: Cells>(call: &mut Call<'_, '_, C>, row: &Namespace) -> Result<(), UpdateError> {
     let now = call.now;
-    for row in call.node.namespaces.all() {
-        if row.id.0 >= DATABASES || row.terms.is_evicted == is_evicted {
-            continue;
-        }
-        let terms = Terms { is_evicted, ..row.terms };
-        let row = Namespace { terms, ..row };
-        for slot in (0..SLOTS).filter_map(Slot::new).take(call.access.cells().count()) {
-            // The first slots are in one shard each.
-            call.access.write(slot, |cell, cells| {
-                let shards = u64::try_from(cells.count()).unwrap_or(u64::MAX);
-                let quota = terms.quota.map(|quota| quota / shards);
-                let tell = |cell: &mut ShardCell| cell.configure(row.id, quota, is_evicted, now);
-                while !with_room(cells, cell, now, tell)? {}
-                Ok::<(), UpdateError>(())
-            })?;
-        }
-        let put = call.node.namespaces.put(&row.name, terms);
-        debug_assert!(put.is_ok(), "a database is there");
+    // The first slots are in one shard each.
+    for slot in (0..SLOTS).filter_map(Slot::new).take(call.access.cells().count()) {
+        call.access.write(slot, |cell, cells| {
+            let shards = u64::try_from(cells.count()).unwrap_or(u64::MAX);
+            let quota = row.terms.quota.map(|quota| quota / shards);
+            let tell =
+                |cell: &mut ShardCell| cell.configure(row.id, quota, row.terms.is_evicted, now);
+            with_room(cells, cell, now, tell).map(|_is_within| ())
+        })?;
     }
     Ok(())
 }
@@ -193,18 +204,29 @@ fn set<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
         }
     }
     let mut changed: Vec<(Change, String)> = Vec::new();
+    let mut is_evicted = None;
+    let undo = |node: &NodeState, changed: Vec<(Change, String)>| {
+        for (change, before) in changed.into_iter().rev() {
+            let _is_taken: Result<(), _> = change(node, &before);
+        }
+    };
     for (setting, change, value) in changes {
         let before = (setting.get)(call.node);
         if let Err(why) = change(call.node, &value) {
-            for (change, before) in changed.into_iter().rev() {
-                let _is_taken: Result<(), _> = change(call.node, &before);
-            }
+            undo(call.node, changed);
             return Err(refused(setting, &why));
         }
         changed.push((change, before));
         if setting.name == POLICY {
-            set_policy(call, value == EVICTION)?;
+            is_evicted = Some(value == EVICTION);
         }
+    }
+    // Last: shards are told, and what they did is not undone.
+    if let Some(is_evicted) = is_evicted
+        && let Err(failure) = set_policy(call, is_evicted)
+    {
+        undo(call.node, changed);
+        return Err(failure);
     }
     call.reply().ok();
     Ok(())

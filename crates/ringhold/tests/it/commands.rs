@@ -316,6 +316,26 @@ fn a_policy_says_whether_a_full_node_evicts_or_refuses() {
 }
 
 #[test]
+fn a_refused_setting_leaves_the_policy_and_a_policy_takes_no_memory() {
+    let node = start();
+    let mut client = Client::connect(&node.resp()[0]);
+    let used = |client: &mut Client| {
+        let text = client.info();
+        let line = text.lines().find(|line| line.starts_with("used_memory:"));
+        line.expect("it is told").to_owned()
+    };
+    let before = used(&mut client);
+    client.send("CONFIG SET maxmemory-policy noeviction maxmemory 1\r\n");
+    assert!(client.line().starts_with("-ERR CONFIG SET failed"));
+    let ask = "CONFIG GET maxmemory-policy\r\n";
+    client.check(ask, "*2\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lfu\r\n");
+    client.check("CONFIG SET maxmemory-policy noeviction\r\n", "+OK\r\n");
+    client.check(ask, "*2\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n");
+    assert_eq!(used(&mut client), before, "databases without entries have no directory");
+    node.stop();
+}
+
+#[test]
 fn refused_and_failed_commands_are_counted() {
     let node = start();
     let mut client = Client::connect(&node.resp()[0]);
