@@ -213,7 +213,8 @@ impl Connection {
         let coming = (is_coming && !self.is_blocked() && !self.session.has_work()).then(|| {
             Coming { turns_served: self.session.turns_served(), len: self.session.received_len() }
         });
-        self.pace.is_too_slow(now, coming, stall_max) || idle_max.is_some_and(|most| idle > most)
+        self.pace.is_too_slow((now, self.active), coming, stall_max)
+            || idle_max.is_some_and(|most| idle > most)
     }
 
     /// Has `account` know what waits to be sent; false when that is too much.
