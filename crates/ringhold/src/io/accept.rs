@@ -50,7 +50,9 @@ impl Worker {
                 }
             }
         }
-        self.accepts_left.push(listener);
+        if !self.accepts_left.contains(&listener) {
+            self.accepts_left.push(listener);
+        }
     }
 
     /// Lets in whom the kernel has accepted for us already, and closes the listeners: from now on it refuses.
