@@ -3,7 +3,7 @@
 //! A turn of the loop is three passes over everything that is ready: *read all* (every complete command of every
 //! ready connection is decoded), *look all up* (`ringhold_node::turn`), *answer all* (one write per connection).
 //! One read and one write buffer serve all connections; a connection has memory of its own only while a command
-//! is incomplete or an answer cannot be sent.
+//! is incomplete or an answer cannot be sent, and one of HTTP up to 512 B of the last request's head, to compare with.
 //!
 //! Readiness is edge-triggered (`mio`): a connection that may still have bytes for us stays in `ready` and is
 //! looked at again in the next turn, after everybody else.
