@@ -6,12 +6,13 @@
 //! - no more of them in one zone than it takes: one, while there are as many zones as copies (see [`Request::replicas`]);
 //! - every node has its share of the copies and its share of the primaries, rounded down or up: shares are proportional to weight, after
 //!   what distinct nodes and zones leave no room for was given to the others;
-//! - under these conditions as few copies as possible move, and then as few primaries as possible change ([`Count`] has both beside their minimum);
+//! - under these conditions as few copies as possible move, and then few primaries change ([`Count`] has both beside a minimum; docs/design/placement.md has
+//!   how close it comes);
 //! - the result is a function of names, weights, zones, present owners and overrides, not of the order of the list of nodes.
 //!
 //! The idea: what is there stays, and what moves walks clockwise on the ring from the slot's position to the first node that is below its share (consistent hashing with
 //! bounded loads: Mirrokni, Thorup, Zadimoghaddam, arXiv 1608.01350, 2016; its ε is what rounding up adds to a share, so a copy at most). The steps are described
-//! in `copies`, `primaries` and `exchange`. Left out: the load of slots, which is the balancer's; it speaks through [`Override`].
+//! in `copies`, `primaries` and `exchange`. Slots with overrides may break the clauses on zones and shares. Left out: the load of slots, which is the balancer's; it speaks through [`Override`].
 
 mod copies;
 mod open;
@@ -75,11 +76,11 @@ pub struct Placement {
     /// The owners of each slot, the primary first, then those that stay in their order.
     pub owners: Vec<Owners>,
     /// Copies that a node must receive. At least: the copies missing after nodes that may own nothing, crowded zones and surplus copies are taken off; and what nodes lack to
-    /// their share rounded down, or what others hold beyond theirs rounded up, whichever is more. With enough zones or one, that many suffice; where zones force
-    /// chains of moves it may take more.
+    /// their share rounded down, or what others hold beyond theirs rounded up, whichever is more. Among equal nodes that many suffice; where zones or very different weights
+    /// force chains of moves it takes more.
     pub copies: Count,
     /// Slots that had a primary and get another one. At least: the slots whose primary may own nothing, and what nodes hold beyond their share of primaries rounded up; or what nodes
-    /// lack to theirs rounded down, less the slots that had no primary.
+    /// lack to theirs rounded down, less the slots that had no primary. It may take more, since a primary can only go to an owner.
     pub primaries: Count,
 }
 

@@ -1,7 +1,7 @@
 //! A ring that stands alone: nodes come and go, keys are located.
 //!
 //! For whoever needs placement without a cluster around it. Its owners depend on the order in which nodes came and went, as sticky placement must; two rings agree when they saw the same
-//! changes in the same order. In a cluster it is the map that carries the owners, and [`place`](crate::placement::place) that changes them.
+//! changes in the same order. In a cluster it is the map that carries the owners, and [`place`] that changes them.
 
 use alloc::string::String;
 use alloc::vec::Vec;
