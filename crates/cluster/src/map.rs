@@ -19,7 +19,7 @@ use crate::codec::{Decode, Encode, Malformed, Reader, encode_list, encoded_enum,
 use crate::node::{Announcement, NodeName, NodeRecord, NodeState};
 
 /// The most members of an in-sync set: the copies that are kept, and those that take their places while slots move.
-pub const ISR_MAX: usize = 8;
+pub const ISR_MAX: usize = 12;
 /// The most members that are being filled with one slot at a time.
 pub const FILLING_MAX: usize = 4;
 /// The longest name of a namespace, in bytes.
@@ -140,6 +140,11 @@ pub struct NamespaceRecord {
 }
 
 encoded_struct!(NamespaceRecord { name, ack, default_ttl_ms, quota, is_evicted });
+
+const _: () = assert!(
+    ISR_MAX >= REPLICAS_MAX as usize + FILLING_MAX,
+    "copies that come and go fit beside those that are kept"
+);
 
 type Chunk = [Config; CHUNK_LEN];
 

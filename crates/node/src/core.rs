@@ -10,8 +10,6 @@
 
 mod joining;
 mod leading;
-#[cfg(test)]
-mod tests;
 mod voters;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -22,7 +22,7 @@ pub const VALUE_LEN_DEFAULT: usize = 8 * 1024 * 1024;
 pub const NODES_MAX: usize = 1024;
 
 /// The most copies of a slot, its primary included, that a cluster may be told to keep.
-pub const REPLICAS_MAX: u8 = 5;
+pub const REPLICAS_MAX: u8 = 8;
 
 /// The longest name of a node, in bytes: a host name (253) fits. A longer one, or none, is refused.
 pub const NODE_NAME_LEN_MAX: usize = 255;

@@ -253,7 +253,7 @@ fn settings_are_kept_only_in_their_ranges() {
     let mut log = Log::of(2);
     let settings = Settings { replicas: 3, ..Settings::STANDARD };
     assert!(log.apply(Command::SetCluster { settings }));
-    let settings = Settings { replicas: 6, ..settings };
+    let settings = Settings { replicas: 9, ..settings };
     assert!(!log.apply(Command::SetCluster { settings }));
     let (state, weight) = (NodeState::Draining, Weight::MIN);
     let set = |node| Command::SetNode { node: NodeId(node), state, weight };

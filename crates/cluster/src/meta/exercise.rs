@@ -166,7 +166,7 @@ fn map() -> Map {
         http: Addresses::default(),
         resp: Addresses::default(),
         resp_cluster: Addresses::default(),
-        weight: 1000,
+        weight: ringhold_types::node::Weight::ONE,
         zone: "".into(),
         memory: 1,
         versions: Versions { min: 1, max: 1 },

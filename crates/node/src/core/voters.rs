@@ -65,8 +65,9 @@ impl Core {
         }
         let candidates = self.candidates(now);
         let wanted = wanted_count(self.map.settings.voters, candidates.len());
-        let (good, bad): (Vec<RaftId>, Vec<RaftId>) =
-            membership.voters.iter().partition(|id| candidates.contains(id));
+        let is_there = |id: &&RaftId| candidates.contains(id);
+        let good: Vec<RaftId> = membership.voters.iter().filter(is_there).copied().collect();
+        let bad = membership.voters.iter().filter(|id| !is_there(id)).copied();
         let stale = membership.learners.iter().filter(|id| !candidates.contains(id));
         if let Some(&id) = stale.clone().next() {
             return Some(vec![Change::Remove { id }]);
@@ -83,7 +84,7 @@ impl Core {
             // One after another: each learns from a snapshot.
             return spare.filter(|_| !is_learning).map(|&id| vec![Change::AddLearner { id }]);
         }
-        let removed = bad.into_iter().chain(surplus).map(|id| Change::Remove { id });
+        let removed = bad.chain(surplus).map(|id| Change::Remove { id });
         Some(newcomers.into_iter().map(|id| Change::AddVoter { id }).chain(removed).collect())
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn announcement(raft_id: u64) -> Announcement {
         http: Addresses::default(),
         resp: Addresses::default(),
         resp_cluster: Addresses::default(),
-        weight: 1000,
+        weight: ringhold_types::node::Weight::ONE,
         zone: "".into(),
         memory: 1 << 30,
         versions: Versions { min: 1, max: 1 },
