@@ -68,6 +68,7 @@ fn parameter(parameter: &Parameter) -> Value {
         }
         Kind::Integer => json!({ "type": "integer", "format": "int64" }),
         Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::Word(words) => json!({ "enum": words }),
         Kind::Text if parameter.place == Place::Path => json!({ "type": "string", "minLength": 1 }),
         Kind::Text => json!({ "type": "string" }),
     };

@@ -368,7 +368,7 @@ fn fields<'a>(
 ) -> Result<Late<'a>, Refusal> {
     let mut late = Late::default();
     let mut body_len = None;
-    let mut is_encoded = false;
+    let mut coding = None;
     for field in head.headers.iter() {
         let name = field.name;
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
@@ -404,7 +404,7 @@ fn fields<'a>(
                 }
             }
             16 if is("content-encoding") => request.content_encoding = Some(field.value),
-            17 if is("transfer-encoding") => is_encoded = true,
+            17 if is("transfer-encoding") => add_to_list(&mut coding, field.value),
             19 if is("ringhold-fill-lease") => late.lease = Some(field.value),
             _ => {}
         }
@@ -412,22 +412,33 @@ fn fields<'a>(
     if request.host.is_none() && head.version == Some(1) {
         return Err(refusal(400, "missing-host", "HTTP/1.1 requests have a Host field"));
     }
-    match (is_encoded, body_len) {
-        (true, Some(_)) => Err(refusal(
+    match (coding, body_len) {
+        (Some(_), Some(_)) => Err(refusal(
             400,
             "two-lengths",
             "send either a Content-Length or a Transfer-Encoding, not both",
         )),
-        (true, None) => Err(for_control(refusal(
-            501,
-            "no-transfer-encoding",
-            "send the body with a Content-Length",
-        ))),
-        (false, _) => {
+        (Some(coding), None) => Err(refusal_of_coding(&coding, head.version)),
+        (None, _) => {
             request.body_len = body_len.unwrap_or(0);
             Ok(late)
         }
     }
+}
+
+/// What becomes of a request with a `Transfer-Encoding` (RFC 9112, 6.1 and 6.3): the control plane reads `chunked`. What
+/// ends in another coding has no end that could be known; whatever else is beneath `chunked` is not undone here.
+fn refusal_of_coding(coding: &[u8], version: Option<u8>) -> Refusal {
+    let mut codings = coding.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let is_framed = codings.next().is_some_and(is_chunked);
+    if version == Some(0) || !is_framed || codings.clone().any(is_chunked) {
+        let detail = "the only Transfer-Encoding is chunked, once, of HTTP/1.1: without it the body has no known end";
+        return refusal(400, "bad-transfer-encoding", detail);
+    }
+    let detail = "the only Transfer-Encoding is chunked: send the body as it is";
+    let refusal = refusal(501, "unknown-transfer-coding", detail);
+    if codings.next().is_none() { for_control(refusal) } else { refusal }
 }
 
 /// Adds a field to the list of those of its name before it (RFC 9110, 5.3).

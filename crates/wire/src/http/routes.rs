@@ -4,6 +4,8 @@
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 
+use super::target::CONSISTENCIES;
+
 /// What a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'p> {
@@ -97,6 +99,8 @@ pub enum Kind {
     Integer,
     /// `true` or `false`.
     Boolean,
+    /// One of these words.
+    Word(&'static [&'static str]),
     /// Text.
     Text,
 }
@@ -178,6 +182,11 @@ const fn field(name: &'static str, about: &'static str) -> Parameter {
 const KEY: Parameter = path("key", "the key, percent-encoded; 1 to 65535 bytes decoded");
 const NAMESPACE: Parameter = path("ns", "the name of the namespace");
 const TTL: Parameter = query("ttl", Kind::Duration, "the time to live");
+const CONSISTENCY: Parameter = query(
+    "consistency",
+    Kind::Word(CONSISTENCIES),
+    "eventual: any node with an up-to-date copy may answer; the same as linearizable, the default, on a node alone",
+);
 const IF_MATCH: Parameter =
     field("If-Match", "done only if the entry has one of these versions, * if it exists");
 const IF_NONE_MATCH: Parameter =
@@ -192,7 +201,7 @@ macro_rules! key_routes {
                 method: "get",
                 id: concat!("getKey", $suffix),
                 about: "Reads the value of a key.",
-                parameters: &[$($ns,)? KEY, IF_MATCH, IF_NONE_MATCH],
+                parameters: &[$($ns,)? KEY, CONSISTENCY, IF_MATCH, IF_NONE_MATCH],
                 takes: Body::None,
                 answers: &[(200, "the value", Body::Value), (304, "the version named by If-None-Match", Body::None)],
                 problems: &[404, 412],
@@ -202,7 +211,7 @@ macro_rules! key_routes {
                 method: "head",
                 id: concat!("headKey", $suffix),
                 about: "Reads what is known of a value, without the value.",
-                parameters: &[$($ns,)? KEY, IF_MATCH, IF_NONE_MATCH],
+                parameters: &[$($ns,)? KEY, CONSISTENCY, IF_MATCH, IF_NONE_MATCH],
                 takes: Body::None,
                 answers: &[(200, "the entry exists", Body::None), (304, "the version named by If-None-Match", Body::None)],
                 problems: &[404, 412],

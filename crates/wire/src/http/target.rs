@@ -16,6 +16,8 @@ pub const TTL_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 pub(super) const FILL_WITHIN_DEFAULT: Duration = Duration::from_secs(5);
 /// The longest time that a fill lease can be asked for.
 pub(super) const FILL_WITHIN_MAX: Duration = Duration::from_secs(300);
+/// What `consistency=` of a read can be; the first is meant when nothing is said.
+pub(super) const CONSISTENCIES: &[&str] = &["linearizable", "eventual"];
 /// What a key answers to, for 405.
 const ALLOWED: &str = "GET, HEAD, PUT, DELETE, POST";
 
@@ -126,6 +128,7 @@ fn verb_of(verb: &str) -> Result<Method, Refusal> {
 /// Reads the query; each parameter at most once, and only where it means something.
 fn parameters(query: &str, request: &mut Request<'_>) -> Result<(), Refusal> {
     let method = request.method;
+    let is_read = matches!(method, Method::Get | Method::Head);
     let is_new = matches!(method, Method::Put | Method::Incr | Method::Touch | Method::FillLease);
     let mut seen = 0u8;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -161,6 +164,8 @@ fn parameters(query: &str, request: &mut Request<'_>) -> Result<(), Refusal> {
                 request.is_strict = value == "true";
                 16
             }
+            // The one copy of a node alone is the latest one, whatever would do.
+            "consistency" if is_read && CONSISTENCIES.contains(&value) => 64,
             _ => return Err(refusal(400, "unknown-parameter", known_parameters(method))),
         };
         if seen & bit != 0 {
@@ -178,9 +183,8 @@ const fn known_parameters(method: Method) -> &'static str {
         Method::Incr => ":incr knows by=1, initial=0 and ttl=30s",
         Method::Touch => ":touch knows ttl=30s",
         Method::FillLease => ":fill-lease knows ttl=30s and fill_within=5s",
-        Method::Get | Method::Head | Method::Append | Method::Prepend => {
-            "this request knows no parameters"
-        }
+        Method::Get | Method::Head => "a read knows consistency=eventual or linearizable",
+        Method::Append | Method::Prepend => "this request knows no parameters",
     }
 }
 

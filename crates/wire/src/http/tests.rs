@@ -78,6 +78,28 @@ fn what_leaves_the_end_of_a_request_in_doubt_closes_the_connection() {
 }
 
 #[test]
+fn a_body_in_an_unknown_coding_is_refused_with_its_problem() {
+    for (version, coding, status) in [
+        (1, "Transfer-Encoding: gzip\r\n", 400),
+        (1, "Transfer-Encoding: identity\r\n", 400),
+        (1, "Transfer-Encoding: \r\n", 400),
+        (1, "Transfer-Encoding: chunked, gzip\r\n", 400),
+        (1, "Transfer-Encoding: chunked, chunked\r\n", 400),
+        (1, "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400),
+        (0, "Transfer-Encoding: chunked\r\n", 400),
+        (1, "Transfer-Encoding: gzip, chunked\r\n", 501),
+        (1, "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", 501),
+    ] {
+        let head = format!("PUT /v1/keys/k HTTP/1.{version}\r\nHost: localhost\r\n{coding}\r\n");
+        let refusal = check(&head, |_| ()).expect_err(coding);
+        assert_eq!((refusal.status, refusal.used), (status, None), "{coding}");
+        assert!(!refusal.is_for_control, "{coding}");
+    }
+    let head = "PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: ChunkeD\r\n\r\n";
+    assert!(check(head, |_| ()).expect_err("chunks").is_for_control);
+}
+
+#[test]
 fn what_is_not_read_here_is_for_the_control_plane() {
     for head in [
         "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
