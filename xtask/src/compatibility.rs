@@ -26,10 +26,14 @@ What differs from Redis on purpose:
 - Evicted and expired keys count as changed for `WATCH`; at most 16,384 keys are watched per connection.
 - A pattern has at most 4096 bytes.
 - `CLIENT PAUSE` lets `CLIENT`, `QUIT` and `RESET` through, and does not touch HTTP clients.
-- `CLIENT UNBLOCK` never finds anybody: no command blocks. `WAIT` answers 0 on a node alone.
+- `CLIENT UNBLOCK` never finds anybody: no command blocks. `WAIT` answers 0 at once on a node alone.
+- A key has at most 65,535 bytes; commands that name a longer one fail, those that read as well.
+- A request that comes too slowly is answered with an error before its connection closes.
+- `CLIENT LIST` and `CLIENT INFO` have all fields of Redis; `fd` is -1, and those about buffers and memory are 0.
 - `INFO commandstats` counts calls, refused and failed ones, and does not time them: `usec` is 0. `expires` and `avg_ttl` of
-  `INFO keyspace` are 0.
-- `CONFIG SET` takes `maxclients`, `maxmemory`, `maxmemory-policy` and `timeout`; other settings are read-only. The policies are
+  `INFO keyspace` are 0. There is no `errorstats`, and nothing about allocators.
+- `CONFIG SET` takes `maxclients`, `maxmemory`, `maxmemory-policy` and `timeout`; other settings are read-only: `notify-keyspace-events`
+  stays empty, since there are no events yet, and there is no `maxmemory-samples`, since nothing is sampled. The policies are
   `allkeys-lfu` and `noeviction`, for the sixteen databases together; other namespaces have their own.
 - `OBJECT FREQ` is 0 to 3. `OBJECT IDLETIME` fails, as in Redis when uses are counted; `OBJECT ENCODING` says what Redis would do
   with a value that was set whole.

@@ -30,6 +30,8 @@ pub struct ClientRecord {
     active: AtomicU64,
     /// Its last command, as an index of [`COMMANDS`].
     command: AtomicU8,
+    /// Which of the subcommands of that; `u8::MAX`: none.
+    subcommand: AtomicU8,
     namespace: AtomicU16,
     protocol: AtomicU8,
     /// The commands it queued after `MULTI`; -1: none is open.
@@ -57,6 +59,8 @@ pub struct ClientState {
     pub now: Now,
     /// The last command, as an index of [`COMMANDS`].
     pub command: u8,
+    /// Which of the subcommands of that; `u8::MAX`: none.
+    pub subcommand: u8,
     /// The database.
     pub namespace: u16,
     /// The version of the protocol, 2 or 3.
@@ -87,6 +91,7 @@ impl ClientRecord {
             is_killed: AtomicBool::new(false),
             active: AtomicU64::new(since.as_millis()),
             command: AtomicU8::new(u8::MAX),
+            subcommand: AtomicU8::new(u8::MAX),
             namespace: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
             queued: AtomicI64::new(-1),
@@ -123,6 +128,7 @@ impl ClientRecord {
     pub fn update(&self, state: ClientState) {
         self.active.store(state.now.unix().as_millis(), Ordering::Relaxed);
         self.command.store(state.command, Ordering::Relaxed);
+        self.subcommand.store(state.subcommand, Ordering::Relaxed);
         self.namespace.store(state.namespace, Ordering::Relaxed);
         self.protocol.store(state.protocol, Ordering::Relaxed);
         self.queued.store(state.queued, Ordering::Relaxed);
@@ -140,6 +146,8 @@ impl ClientRecord {
         flags.extend(self.is_no_evict.load(Ordering::Relaxed).then_some('e'));
         flags.extend(self.is_no_touch.load(Ordering::Relaxed).then_some('T'));
         let command = COMMANDS.get(usize::from(self.command.load(Ordering::Relaxed)));
+        let sub = usize::from(self.subcommand.load(Ordering::Relaxed));
+        let command = command.map(|command| command.subcommands.get(sub).unwrap_or(command));
         let written = write!(
             line,
             "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={queued} watch={} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",

@@ -25,6 +25,7 @@ mod transactions;
 use std::borrow::Cow;
 
 use ringhold_store::entry::UpdateError;
+use ringhold_types::limits::KEY_LEN_MAX;
 use ringhold_types::time::Now;
 use ringhold_wire::resp::Protocol;
 use ringhold_wire::resp::decode::DecodeError;
@@ -128,6 +129,7 @@ fn checked<C: Cells>(id: Option<CommandId>, call: &mut Call<'_, '_, C>) -> Resul
         }
     };
     call.session.command = id as u8;
+    call.session.subcommand = id.command().subcommand_idx(call.args.get(1));
     call.counts.call(id);
     let is_immediate = matches!(
         id,
@@ -162,8 +164,24 @@ fn admit<C: Cells>(id: Option<CommandId>, call: &Call<'_, '_, C>) -> Result<Comm
         if !sub.takes(call.args.len()) {
             return Err(Failure::arity(sub));
         }
+        check_keys(sub, call.args)?;
     }
+    check_keys(command, call.args)?;
     Ok(id)
+}
+
+/// Fails when a key is over the limit, in a read as in a write: it cannot be, so it is a mistake.
+fn check_keys(command: &Command, args: Args<'_>) -> Done {
+    // What is all together no longer has no such key.
+    let end = args.ranges.last().map_or(0, |range| range.end);
+    if args.ranges.first().is_none_or(|range| end - range.start <= KEY_LEN_MAX) {
+        return Ok(());
+    }
+    let mut lens = command.key_words(args.len()).map(|idx| args.get(idx).len());
+    match lens.find(|len| *len > KEY_LEN_MAX) {
+        Some(len) => Err(UpdateError::KeyTooLong { len, max: KEY_LEN_MAX }.into()),
+        None => Ok(()),
+    }
 }
 
 /// Executes a command that was admitted.
@@ -268,6 +286,12 @@ pub fn broken(error: DecodeError, out: &mut Output) {
     Encoder::new(&mut out.bytes, Protocol::Two).error(&error.to_string());
 }
 
+/// Tells a client that its command is not waited for any longer.
+pub fn too_slow(out: &mut Output) {
+    Encoder::new(&mut out.bytes, Protocol::Two)
+        .error("ERR the command comes too slowly: send it at once");
+}
+
 /// Tells a client that its command is not waited for: all clients together have sent too much of commands that are not
 /// complete.
 pub fn crowded(out: &mut Output) {
@@ -354,6 +378,10 @@ impl Failure {
     pub const NOT_INTEGER: Self = Self::text("ERR value is not an integer or out of range");
     /// A counter would leave 64 bits.
     pub const OVERFLOW: Self = Self::text("ERR increment or decrement would overflow");
+    /// A time to wait that is no integer, or too long.
+    pub const BAD_TIMEOUT: Self = Self::text("ERR timeout is not an integer or out of range");
+    /// A time to wait below zero.
+    pub const NEGATIVE_TIMEOUT: Self = Self::text("ERR timeout is negative");
     /// No room, and nothing may be evicted.
     pub const OUT_OF_MEMORY: Self =
         Self::text("OOM command not allowed when used memory > 'maxmemory'.");

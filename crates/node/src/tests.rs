@@ -1,5 +1,7 @@
 //! Facts about turns, without sockets and locks.
 
+mod commands;
+
 use std::cell::{Ref, RefCell, RefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};

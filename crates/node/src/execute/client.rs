@@ -236,11 +236,12 @@ fn pause<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
         3 => true,
         4 if call.args.is(3, "all") => true,
         4 if call.args.is(3, "write") => false,
+        4 => return Err(Failure::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
         _ => return Err(Failure::SYNTAX),
     };
     let millis = number::parse_i64(call.args.get(2)).filter(|millis| *millis <= PAUSE_MAX_MILLIS);
-    let millis = millis.ok_or(Failure::text("ERR timeout is not an integer or out of range"))?;
-    let millis = u64::try_from(millis).map_err(|_| Failure::text("ERR timeout is negative"))?;
+    let millis = millis.ok_or(Failure::BAD_TIMEOUT)?;
+    let millis = u64::try_from(millis).map_err(|_| Failure::NEGATIVE_TIMEOUT)?;
     if call.node.process.is_draining.load(Ordering::Relaxed) {
         return Err(Failure::text("ERR the node is stopping"));
     }

@@ -128,7 +128,11 @@ fn describe_keys(spec: &KeySpec, reply: &mut Encoder<'_>) {
         reply.integer(number);
     };
     let signed = |place: usize| i64::try_from(place).unwrap_or(0);
-    reply.map(3);
+    reply.map(3 + usize::from(spec.notes.is_some()));
+    if let Some(notes) = spec.notes {
+        reply.bulk(b"notes");
+        reply.bulk(notes.as_bytes());
+    }
     reply.bulk(b"flags");
     reply.set(spec.access.len());
     spec.access.iter().for_each(|flag| reply.simple(flag));
@@ -228,6 +232,12 @@ fn keys<C: Cells>(call: &mut Call<'_, '_, C>, are_flags_wanted: bool) -> Done {
     }
     let words: Vec<usize> = command.key_words(asked.len()).collect();
     let access = |word: usize| {
+        // As Redis, which looks at the words of SET: without GET it does not read.
+        let is_get = |idx: usize| asked.is(idx, "get");
+        if command.id == CommandId::Set {
+            let does_read = (3..asked.len()).any(is_get);
+            return if does_read { &["RW", "access", "update"][..] } else { &["OW", "update"] };
+        }
         command.keys.iter().rfind(|spec| spec.first <= word).map_or(&[][..], |spec| spec.access)
     };
     let mut reply = call.reply();

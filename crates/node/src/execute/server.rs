@@ -3,6 +3,7 @@
 
 use super::{Call, Done, Failure};
 use crate::cells::Cells;
+use crate::number;
 
 /// `TIME`: seconds since 1970, and microseconds of the present one.
 pub(super) fn time<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
@@ -28,8 +29,8 @@ pub(super) fn role<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 /// other, so the answer is 0 at once.
 pub(super) fn wait<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     call.integer(1)?;
-    if call.integer(2)? < 0 {
-        return Err(Failure::text("ERR timeout is negative"));
+    if number::parse_i64(call.args.get(2)).ok_or(Failure::BAD_TIMEOUT)? < 0 {
+        return Err(Failure::NEGATIVE_TIMEOUT);
     }
     call.reply().integer(0);
     Ok(())

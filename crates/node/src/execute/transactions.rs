@@ -2,8 +2,6 @@
 //! key was changed.
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
 
-use ringhold_store::entry::UpdateError;
-use ringhold_types::limits::KEY_LEN_MAX;
 use ringhold_wire::resp::table::CommandId;
 
 use super::{Call, Done, Failure, REPLY_LEN_MAX, run};
@@ -56,10 +54,6 @@ pub(super) fn watch<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
         return Err(Failure::text("ERR WATCH inside MULTI is not allowed"));
     }
     let (now, namespace) = (call.now, call.session.namespace);
-    let longest = (1..call.args.len()).map(|idx| call.args.get(idx).len()).max();
-    if let Some(len) = longest.filter(|len| *len > KEY_LEN_MAX) {
-        return Err(UpdateError::KeyTooLong { len, max: KEY_LEN_MAX }.into());
-    }
     for idx in 1..call.args.len() {
         let key = call.key(idx);
         let name = (namespace, key.at.hash);

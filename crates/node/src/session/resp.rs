@@ -38,6 +38,8 @@ pub struct RespSession {
     pub(crate) watched_len: usize,
     /// Its last command, as an index of the table.
     pub(crate) command: u8,
+    /// Which of the subcommands of that; `u8::MAX`: none.
+    pub(crate) subcommand: u8,
     /// Where decoding stopped in an incomplete command.
     pub(crate) decoder: Decoder,
 }
@@ -76,6 +78,7 @@ impl RespSession {
             watched: BTreeMap::new(),
             watched_len: 0,
             command: u8::MAX,
+            subcommand: u8::MAX,
             decoder: Decoder::new(),
         }
     }
@@ -103,6 +106,7 @@ impl RespSession {
         ClientState {
             now,
             command: self.command,
+            subcommand: self.subcommand,
             namespace: self.namespace.0,
             protocol: if self.protocol == Protocol::Three { 3 } else { 2 },
             queued: self

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ringhold_types::limits::KEY_LEN_MAX;
 use ringhold_wire::http::decode::{Decoder, Method, Plain, Refusal};
 use ringhold_wire::resp::decode::{DecodeError, Decoded, Limits};
 use ringhold_wire::resp::inline::words;
@@ -84,7 +85,8 @@ fn push_resp(
     let Some(name) = turn.ranges.get(args.start) else { return };
     let command = find(&turn.input[name.clone()]).filter(|id| !node.disabled_commands.has(*id));
     let key = match turn.ranges.get(args.start + 1) {
-        Some(key) if command.is_some_and(|id| id.is_keyed()) => {
+        // One that is over the limit is no key: it has no memory to fetch, and its command is refused.
+        Some(key) if key.len() <= KEY_LEN_MAX && command.is_some_and(|id| id.is_keyed()) => {
             Some(node.hash_seed.key(&turn.input[key.clone()]))
         }
         Some(_) | None => None,

@@ -204,7 +204,7 @@ impl Turn {
                 let Some(lookup) = block.lookup(idx, key, now) else { return false };
                 let is_done = execute::answer_get(lookup, resp.protocol, counts, out);
                 if is_done {
-                    resp.command = CommandId::Get as u8;
+                    (resp.command, resp.subcommand) = (CommandId::Get as u8, u8::MAX);
                     counts.add(Counter::Commands, 1);
                     counts.call(CommandId::Get);
                 }
@@ -256,7 +256,7 @@ impl Turn {
         let key = Key { namespace: *namespace, bytes, at: *at };
         let (counts, out) = (&mut self.counts, &mut self.output);
         execute::set_plain(key, value, probe, (cells, node, now), counts, out);
-        resp.command = CommandId::Set as u8;
+        (resp.command, resp.subcommand) = (CommandId::Set as u8, u8::MAX);
         counts.add(Counter::Commands, 1);
         counts.call(CommandId::Set);
         true

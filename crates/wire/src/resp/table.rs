@@ -15,7 +15,7 @@ const NAME_LEN_MAX: usize = 16;
 pub struct Flags(u32);
 
 /// The properties and the words of Redis for them, in the order in which `COMMAND` lists them.
-const FLAG_NAMES: [(Flags, &str); 17] = [
+const FLAG_NAMES: [(Flags, &str); 19] = [
     (Flags::WRITE, "write"),
     (Flags::READONLY, "readonly"),
     (Flags::DENYOOM, "denyoom"),
@@ -33,6 +33,8 @@ const FLAG_NAMES: [(Flags, &str); 17] = [
     (Flags::NO_MULTI, "no_multi"),
     (Flags::ALLOW_BUSY, "allow_busy"),
     (Flags::DANGEROUS, ""),
+    (Flags::ADMIN_CATEGORY, ""),
+    (Flags::CONNECTION_CATEGORY, ""),
 ];
 
 impl Flags {
@@ -72,6 +74,10 @@ impl Flags {
     pub const ALLOW_BUSY: Self = Self(1 << 15);
     /// It belongs to the category `@dangerous`; no word in the list of flags.
     pub const DANGEROUS: Self = Self(1 << 16);
+    /// It belongs to the category `@admin`, without the flag `ADMIN`; no word in the list of flags.
+    pub const ADMIN_CATEGORY: Self = Self(1 << 17);
+    /// It belongs to the category `@connection`, whatever its group; no word in the list of flags.
+    pub const CONNECTION_CATEGORY: Self = Self(1 << 18);
 
     /// Those of either.
     #[must_use]
@@ -151,10 +157,12 @@ pub struct KeySpec {
     pub step: usize,
     /// What is done with them, in the words of Redis.
     pub access: &'static [&'static str],
+    /// What Redis remarks on that.
+    pub notes: Option<&'static str>,
 }
 
 const fn spec(first: usize, last: i8, step: usize, access: &'static [&'static str]) -> KeySpec {
-    KeySpec { first, last, step, access }
+    KeySpec { first, last, step, access, notes: None }
 }
 
 const NO_KEY: &[KeySpec] = &[];
@@ -166,7 +174,14 @@ const LOOK_SECOND: &[KeySpec] = &[spec(2, 0, 1, &["RO"])];
 const COPY: &[KeySpec] = &[spec(1, 0, 1, &["RO", "access"]), spec(2, 0, 1, &["OW", "update"])];
 const REPLACE: &[KeySpec] = &[spec(1, 0, 1, &["OW", "update"])];
 const CREATE: &[KeySpec] = &[spec(1, 0, 1, &["OW", "insert"])];
-const SET: &[KeySpec] = &[spec(1, 0, 1, &["RW", "access", "update", "variable_flags"])];
+const SET: &[KeySpec] = &[KeySpec {
+    notes: Some("RW and ACCESS due to the optional `GET` argument"),
+    ..spec(1, 0, 1, &["RW", "access", "update", "variable_flags"])
+}];
+const READ_EXPIRE: &[KeySpec] = &[KeySpec {
+    notes: Some("RW and UPDATE because it changes the TTL"),
+    ..spec(1, 0, 1, &["RW", "access", "update"])
+}];
 const CHANGE: &[KeySpec] = &[spec(1, 0, 1, &["RW", "access", "update"])];
 const UPDATE: &[KeySpec] = &[spec(1, 0, 1, &["RW", "update"])];
 const EXTEND: &[KeySpec] = &[spec(1, 0, 1, &["RW", "insert"])];
@@ -187,6 +202,7 @@ const WM: Flags = W.and(Flags::DENYOOM);
 const WMF: Flags = WM.and(Flags::FAST);
 const LS: Flags = Flags::LOADING.and(Flags::STALE);
 const LSF: Flags = LS.and(Flags::FAST);
+const LSC: Flags = LS.and(Flags::CONNECTION_CATEGORY);
 /// Before and around everything else: authentication, transactions.
 const ANYWHERE: Flags = LSF.and(Flags::NOSCRIPT).and(Flags::ALLOW_BUSY);
 const HANDSHAKE: Flags = ANYWHERE.and(Flags::NO_AUTH);
@@ -271,6 +287,8 @@ impl Command {
             has(Flags::READONLY, "@read"),
             self.group.category().filter(|_| is_grouped),
             has(Flags::ADMIN, "@admin"),
+            has(Flags::ADMIN_CATEGORY, "@admin"),
+            has(Flags::CONNECTION_CATEGORY, "@connection"),
             has(Flags::DANGEROUS, "@dangerous"),
             Some(if self.flags.has(Flags::FAST) { "@fast" } else { "@slow" }),
         ]
@@ -282,6 +300,14 @@ impl Command {
     #[must_use]
     pub fn subcommand(&self, name: &[u8]) -> Option<&'static Self> {
         self.subcommands.iter().find(|sub| sub.last_name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The place of the subcommand of this name; `u8::MAX` when there is none.
+    #[must_use]
+    pub fn subcommand_idx(&self, name: &[u8]) -> u8 {
+        let mut names = self.subcommands.iter().map(|sub| sub.last_name().as_bytes());
+        let idx = names.position(|known| known.eq_ignore_ascii_case(name));
+        idx.and_then(|idx| u8::try_from(idx).ok()).unwrap_or(u8::MAX)
     }
 
     /// The name without that of its command.
@@ -360,13 +386,13 @@ const CLIENT: &[Command] = subcommands! { Client Connection
 };
 
 const COMMAND: &[Command] = subcommands! { Command Server
-    "command|count"            2 LS, "2.8.13" &[], "Returns the number of commands.";
-    "command|docs"            -2 LS, "7.0.0" UNORDERED, "Returns what commands do.";
-    "command|getkeys"         -3 LS, "2.8.13" &[], "Returns the keys among the words of a command.";
-    "command|getkeysandflags" -3 LS, "7.0.0" &[], "Returns the keys among the words of a command, and what is done with them.";
-    "command|help"             2 LS, "5.0.0" &[], "Lists the subcommands.";
-    "command|info"            -2 LS, "2.8.13" UNORDERED, "Returns how commands are called.";
-    "command|list"            -2 LS, "7.0.0" UNORDERED, "Returns the names of the commands.";
+    "command|count"            2 LSC, "2.8.13" &[], "Returns the number of commands.";
+    "command|docs"            -2 LSC, "7.0.0" UNORDERED, "Returns what commands do.";
+    "command|getkeys"         -3 LSC, "2.8.13" &[], "Returns the keys among the words of a command.";
+    "command|getkeysandflags" -3 LSC, "7.0.0" &[], "Returns the keys among the words of a command, and what is done with them.";
+    "command|help"             2 LSC, "5.0.0" &[], "Lists the subcommands.";
+    "command|info"            -2 LSC, "2.8.13" UNORDERED, "Returns how commands are called.";
+    "command|list"            -2 LSC, "7.0.0" UNORDERED, "Returns the names of the commands.";
 };
 
 const CONFIG: &[Command] = subcommands! { Config Server
@@ -398,7 +424,7 @@ commands! {
     SetEx       "setex"        4 WM, REPLACE, String "2.0.0" &[], "Sets value and time to live (seconds) of a key." &[];
     PSetEx      "psetex"       4 WM, REPLACE, String "2.6.0" &[], "Sets value and time to live (milliseconds) of a key." &[];
     SetNx       "setnx"        3 WMF, CREATE, String "1.0.0" &[], "Sets the value of a key if it does not exist." &[];
-    GetEx       "getex"       -2 WF, CHANGE, String "6.2.0" &[], "Returns the value of a key and changes its time to live." &[];
+    GetEx       "getex"       -2 WF, READ_EXPIRE, String "6.2.0" &[], "Returns the value of a key and changes its time to live." &[];
     GetDel      "getdel"       2 WF, TAKE, String "6.2.0" &[], "Returns the value of a key and deletes it." &[];
     GetSet      "getset"       3 WMF, CHANGE, String "1.0.0" &[], "Sets the value of a key and returns the one before." &[];
     DelIfEq     "delifeq"      3 WF, TAKE, String "9.0.0" &[], "Deletes a key if its value is the given one." &[];
@@ -452,8 +478,8 @@ commands! {
     Client      "client"      -2 Flags::NONE, NO_KEY, Connection "2.4.0" &[], "Commands about connections." CLIENT;
     Info        "info"        -1 LS.and(DANGER), NO_KEY, Server "1.0.0" INFO_TIPS, "Returns what the server is and does." &[];
     Time        "time"         1 LSF, NO_KEY, Server "2.6.0" VOLATILE, "Returns the server's time." &[];
-    Role        "role"         1 LSF.and(Flags::NOSCRIPT).and(DANGER), NO_KEY, Server "2.8.12" &[], "Returns the server's role in replication." &[];
-    Command     "command"     -1 LS, NO_KEY, Server "2.8.13" UNORDERED, "Describes the commands." COMMAND;
+    Role        "role"         1 LSF.and(Flags::NOSCRIPT).and(DANGER).and(Flags::ADMIN_CATEGORY), NO_KEY, Server "2.8.12" &[], "Returns the server's role in replication." &[];
+    Command     "command"     -1 LSC, NO_KEY, Server "2.8.13" UNORDERED, "Describes the commands." COMMAND;
     Config      "config"      -2 Flags::NONE, NO_KEY, Server "2.0.0" &[], "Commands about settings." CONFIG;
     Memory      "memory"      -2 Flags::NONE, NO_KEY, Server "4.0.0" &[], "Commands about memory." MEMORY;
 }
