@@ -112,12 +112,15 @@ impl Disabled {
     }
 }
 
-/// The fields that every HTTP answer of a node of this name carries: who decided it, on which map. Of the name only
-/// characters are kept that may stand in a field.
+/// The fields that every HTTP answer on a key of a node of this name carries: who decided it, on which map, and that a
+/// stored page can never act as ours. Of the name only characters are kept that may stand in a field.
 #[must_use]
 pub fn http_fields(name: &str) -> String {
     let name: String = name.chars().filter(|char| matches!(char, ' '..='~')).collect();
-    format!("ringhold-node: {name}\r\nringhold-map: 1\r\n")
+    format!(
+        "ringhold-node: {name}\r\nringhold-map: 1\r\n\
+         x-content-type-options: nosniff\r\ncontent-security-policy: sandbox\r\n"
+    )
 }
 
 impl NodeState {

@@ -49,13 +49,6 @@ impl Freshness {
     }
 }
 
-/// What every answer with a value carries; a stored page can never act as ours.
-const VALUE_FIELDS: &[u8] =
-    b"x-content-type-options: nosniff\r\ncontent-security-policy: sandbox\r\n";
-/// The same, of a value that came with no content type.
-const PLAIN_VALUE_FIELDS: &[u8] = b"content-type: application/octet-stream\r\n\
-    x-content-type-options: nosniff\r\ncontent-security-policy: sandbox\r\n";
-
 /// The answer to one request, as it is written.
 pub(super) struct Answer<'a> {
     pub(super) node: &'a NodeState,
@@ -180,8 +173,8 @@ impl<'a> Answer<'a> {
         head.etag(entry.version().0);
         freshness.fields(&mut head);
         match node.content_types.fields(entry.content_type()) {
-            None => head.fields(PLAIN_VALUE_FIELDS),
-            Some(fields) => head.fields(&fields).fields(VALUE_FIELDS),
+            None => head.fields(b"content-type: application/octet-stream\r\n"),
+            Some(fields) => head.fields(&fields),
         };
         head.end();
         if self.is_head {
