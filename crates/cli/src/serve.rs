@@ -113,16 +113,16 @@ pub(crate) fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
     if let Some(node) = args.node.or(file.node) {
         settings.node = node;
     }
-    if let Some(http) = args.http.or(addresses("http", file.http)?) {
+    if let Some(http) = args.http.or(file.http) {
         settings.http = http;
     }
-    if let Some(resp) = args.resp.or(addresses("resp", file.resp)?) {
+    if let Some(resp) = args.resp.or(file.resp) {
         settings.resp = resp;
     }
-    if let Some(ByteCount(memory)) = args.memory.or(amount("memory", file.memory)?) {
+    if let Some(ByteCount(memory)) = args.memory.or(file.memory) {
         settings.memory = memory;
     }
-    if let Some(ByteCount(max)) = args.max_value.or(amount("max-value", file.max_value)?) {
+    if let Some(ByteCount(max)) = args.max_value.or(file.max_value) {
         settings.value_len_max = Some(usize::try_from(max).unwrap_or(usize::MAX));
     }
     if let Some(threads) = args.threads.or(file.threads) {
@@ -143,17 +143,6 @@ pub(crate) fn settings(args: ServeArgs) -> anyhow::Result<Settings> {
         settings.drain_timeout = Duration::from_secs(seconds);
     }
     Ok(settings)
-}
-
-fn addresses(key: &str, texts: Option<Vec<String>>) -> anyhow::Result<Option<Vec<ListenAddress>>> {
-    let parse =
-        |text: &String| text.parse().map_err(|error| anyhow!("configuration file, {key}: {error}"));
-    texts.map(|texts| texts.iter().map(parse).collect()).transpose()
-}
-
-fn amount(key: &str, text: Option<String>) -> anyhow::Result<Option<ByteCount>> {
-    text.map(|text| text.parse().map_err(|error| anyhow!("configuration file, {key}: {error}")))
-        .transpose()
 }
 
 /// The memory of the machine, or of the control group if that has a lower limit, in bytes.

@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::{ByteCount, ListenAddress};
 
 /// What a configuration file may say; everything is optional.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -12,13 +16,17 @@ pub struct SettingsFile {
     /// `node`: the node's name.
     pub node: Option<String>,
     /// `http`: addresses, a list.
-    pub http: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "parse_all")]
+    pub http: Option<Vec<ListenAddress>>,
     /// `resp`: addresses, a list.
-    pub resp: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "parse_all")]
+    pub resp: Option<Vec<ListenAddress>>,
     /// `memory`: an amount, as `"1GiB"`.
-    pub memory: Option<String>,
+    #[serde(default, deserialize_with = "parse")]
+    pub memory: Option<ByteCount>,
     /// `max-value`: an amount.
-    pub max_value: Option<String>,
+    #[serde(default, deserialize_with = "parse")]
+    pub max_value: Option<ByteCount>,
     /// `threads`: a number.
     pub threads: Option<usize>,
     /// `password-file`: a path.
@@ -62,8 +70,8 @@ impl SettingsFile {
     ///
     /// # Errors
     ///
-    /// [`FileError::Unreadable`] when it cannot be read, [`FileError::Invalid`] when it is not TOML or has a key
-    /// or a type that no setting has.
+    /// [`FileError::Unreadable`] when it cannot be read, [`FileError::Invalid`] when it is not TOML or has a key,
+    /// a type or a value that no setting has.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| FileError::Unreadable { path: path.to_owned(), source })?;
@@ -72,6 +80,29 @@ impl SettingsFile {
             reason: error.to_string(),
         })
     }
+}
+
+/// Reads a value from its text, here and not later, so that the parser says on which line it is wrong.
+fn parse<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+fn parse_all<'de, D, T>(from: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    let texts = Vec::<String>::deserialize(from)?;
+    texts
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()
+        .map(Some)
+        .map_err(D::Error::custom)
 }
 
 impl fmt::Display for FileError {

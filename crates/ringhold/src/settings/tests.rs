@@ -63,11 +63,27 @@ fn a_value_limit_fits_the_memory() {
 
 #[test]
 fn a_bad_file_is_told_by_line_key_and_valid_keys() {
-    let error =
-        toml::from_str::<SettingsFile>("threads = 2\nmemroy = \"1GiB\"").expect_err("a typo");
-    let text = error.to_string();
-    assert!(
-        text.contains("line 2") && text.contains("memroy") && text.contains("`memory`"),
-        "{text}"
-    );
+    let path = std::env::temp_dir().join(format!("ringhold-settings-{}.toml", std::process::id()));
+    let name = path.display().to_string();
+    for (line, valid) in [
+        ("memroy = \"1GiB\"", "`memory`"),
+        ("memory = \"much\"", "`much` is no amount of memory: write 512MiB"),
+        ("max-value = \"1XB\"", "`1XB` is no amount of memory: write 512MiB"),
+        ("resp = [\"nowhere\"]", "write ADDRESS:PORT"),
+        ("threads = \"two\"", "invalid type: string \"two\""),
+        ("memory =", "line 2"),
+    ] {
+        std::fs::write(&path, format!("insecure = true\n{line}\n")).expect("a file can be written");
+        let text = SettingsFile::read(&path).expect_err(line).to_string();
+        for part in [name.as_str(), "line 2", line, valid] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+    }
+    std::fs::write(&path, "memory = \"64MiB\"\nhttp = [\"127.0.0.1:1\"]")
+        .expect("it can be written");
+    let file = SettingsFile::read(&path).expect("it is valid");
+    assert_eq!((file.memory, file.http.map(|all| all.len())), (Some(ByteCount(64 << 20)), Some(1)));
+    std::fs::remove_file(&path).expect("it was there");
+    let text = SettingsFile::read(&path).expect_err("it is gone").to_string();
+    assert!(text.contains(&name) && text.contains("cannot be read"), "{text}");
 }
