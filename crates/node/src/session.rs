@@ -11,10 +11,11 @@ use ringhold_wire::resp::decode::Decoder as RespDecoder;
 
 use crate::cells::{Access, Cells};
 use crate::clients::ClientRecord;
-use crate::execute::forget_watched;
+use crate::execute::{forget_watched, http as execute_http, too_slow};
 use crate::incoming::Incoming;
+use crate::output::Output;
 use crate::session::http::HttpSession;
-use crate::session::resp::RespSession;
+use crate::session::resp::{Replies, RespSession};
 use crate::state::NodeState;
 
 /// What becomes of a connection once its answers have left.
@@ -135,6 +136,18 @@ impl Session {
     #[must_use]
     pub fn take_leftover(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.leftover)
+    }
+
+    /// Gives up a request that comes too slowly: appends what its client is told, if it is to be told anything.
+    pub fn give_up(&mut self, node: &NodeState, out: &mut Output) {
+        self.fate = Fate::Close;
+        match &self.speaks {
+            Speaks::Resp(resp) if resp.replies == Replies::On => too_slow(out),
+            Speaks::Resp(_) => {}
+            Speaks::Http(_) => {
+                execute_http::refused(&execute_http::too_slow(), node, out);
+            }
+        }
     }
 
     /// The record of a RESP client.

@@ -23,9 +23,14 @@ mod openapi;
 mod operations;
 mod pages;
 mod routes;
+mod silence;
 
+use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -39,12 +44,13 @@ pub(crate) use handover::HandedOver;
 
 use crate::shared::Shared;
 use routes::State;
+use silence::Activity;
 
 /// The connections that may wait for the control plane to take them; more are closed.
 const WAITING_MAX: usize = 1024;
 /// The bytes of request bodies that are gathered at a time, over all connections.
 const BODIES_LEN_MAX: usize = 64 * 1024 * 1024;
-/// How long the head of a request may take.
+/// How long the head of a request may take from its first byte; the period of HTTP/2 pings.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most requests of one HTTP/2 connection at a time.
 const STREAMS_MAX: u32 = 128;
@@ -82,7 +88,8 @@ async fn serve(shared: Arc<Shared>, mut receiver: mpsc::Receiver<HandedOver>) {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        // `silence` tells a slow head from a client that has nothing to ask.
+        .header_read_timeout(None)
         .half_close(true)
         .max_headers(64);
     builder
@@ -93,23 +100,34 @@ async fn serve(shared: Arc<Shared>, mut receiver: mpsc::Receiver<HandedOver>) {
         .keep_alive_interval(HEAD_TIMEOUT);
     let graceful = GracefulShutdown::new();
     while let Some(connection) = receiver.recv().await {
-        let Ok(stream) = connection.into_stream() else {
+        let activity = Arc::new(Activity::new(&connection.bytes));
+        let Ok(stream) = connection.into_stream(Arc::clone(&activity)) else {
             state.left();
             continue;
         };
         let service = service_fn({
-            let state = Arc::clone(&state);
+            let (state, activity) = (Arc::clone(&state), Arc::clone(&activity));
             move |request| {
-                let state = Arc::clone(&state);
-                async move { state.answer(request).await }
+                let (state, answering) = (Arc::clone(&state), activity.begin());
+                async move {
+                    let mut reply = state.answer(request).await?;
+                    reply.body_mut().hold(answering);
+                    Ok::<_, Infallible>(reply)
+                }
             }
         });
         let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let served = graceful.watch(served);
         let state = Arc::clone(&state);
         drop(tokio::spawn(async move {
-            // An error here is the client's: it broke the protocol or went away.
-            drop(served.await);
+            let (mut served, mut silence) = (pin!(served), pin!(activity.is_over(&state.shared)));
+            poll_fn(|context| {
+                // An error here is the client's: it broke the protocol or went away.
+                let has_ended = served.as_mut().poll(context).is_ready()
+                    || silence.as_mut().poll(context).is_ready();
+                if has_ended { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
             state.left();
         }));
     }

@@ -63,6 +63,17 @@ pub fn crowded() -> Refusal {
     }
 }
 
+/// The request comes too slowly and is not waited for any longer.
+#[must_use]
+pub fn too_slow() -> Refusal {
+    Refusal {
+        status: 408,
+        code: "request-too-slow",
+        detail: "the request comes too slowly: send it at once",
+        ..too_large()
+    }
+}
+
 /// There are too many connections: this one is closed.
 #[must_use]
 pub fn too_many_connections() -> Refusal {

@@ -10,10 +10,14 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use ringhold_store::large::Large;
 
+use super::silence::Answering;
+
 /// A body that is known from the start.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     parts: VecDeque<Part>,
+    /// Notes that the request is answered when this is dropped.
+    answering: Option<Answering>,
 }
 
 #[derive(Debug)]
@@ -28,6 +32,11 @@ enum Part {
 }
 
 impl Answer {
+    /// Has the request count as being answered until this body is gone.
+    pub(super) fn hold(&mut self, answering: Answering) {
+        self.answering = Some(answering);
+    }
+
     /// Adds bytes.
     pub(crate) fn push(&mut self, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::silence::Activity;
 use crate::io::connection::Stream as WorkerStream;
 
 /// What a worker gives away.
@@ -24,6 +26,7 @@ pub(crate) struct Rewound {
     bytes: Vec<u8>,
     /// The bytes that were given.
     given: usize,
+    activity: Arc<Activity>,
 }
 
 #[derive(Debug)]
@@ -34,7 +37,7 @@ enum Socket {
 
 impl HandedOver {
     /// The connection as tokio reads it.
-    pub(crate) fn into_stream(self) -> io::Result<Rewound> {
+    pub(super) fn into_stream(self, activity: Arc<Activity>) -> io::Result<Rewound> {
         let socket = match self.stream {
             WorkerStream::Tcp(stream) => {
                 Socket::Tcp(tokio::net::TcpStream::from_std(stream.into())?)
@@ -43,7 +46,7 @@ impl HandedOver {
                 Socket::Unix(tokio::net::UnixStream::from_std(stream.into())?)
             }
         };
-        Ok(Rewound { socket, bytes: self.bytes, given: 0 })
+        Ok(Rewound { socket, bytes: self.bytes, given: 0, activity })
     }
 }
 
@@ -58,15 +61,21 @@ impl AsyncRead for Rewound {
             let len = buffer.remaining().min(this.bytes.len() - this.given);
             buffer.put_slice(&this.bytes[this.given..this.given + len]);
             this.given += len;
+            this.activity.received(this.activity.now_ms());
             if this.given == this.bytes.len() {
                 (this.bytes, this.given) = (Vec::new(), 0);
             }
             return Poll::Ready(Ok(()));
         }
-        match &mut this.socket {
+        let before = buffer.filled().len();
+        let read = match &mut this.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Socket::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        if buffer.filled().len() > before {
+            this.activity.received(this.activity.now_ms());
         }
+        read
     }
 }
 
@@ -76,10 +85,14 @@ impl AsyncWrite for Rewound {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        };
+        if written.is_ready() {
+            self.activity.sent(self.activity.now_ms());
         }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,8 +1,9 @@
 //! How a worker's connections end.
 
+use ringhold_node::output::Output;
 use ringhold_types::time::{Duration, Now};
 
-use super::connection::{Connection, Linger, is_later};
+use super::connection::{Connection, Flushed, Linger, is_later};
 use super::worker_loop::Worker;
 use crate::control::HandedOver;
 use crate::shared::Shared;
@@ -118,8 +119,23 @@ impl Worker {
             let idx = self.idle_cursor;
             let connection = self.connections.get(idx);
             if connection.is_some_and(|it| it.is_over(now.instant, stall_max, idle_max)) {
-                self.close(idx);
+                self.give_up(idx, now);
             }
+        }
+    }
+
+    /// Closes one that stands still; who is in the middle of a request is told why.
+    fn give_up(&mut self, idx: usize, now: Now) {
+        let Some(connection) = self.connections.get(idx) else { return };
+        let is_silent = connection.session.is_between_requests() || connection.is_blocked();
+        if is_silent || connection.linger.is_some() {
+            return self.close(idx);
+        }
+        let mut out = Output::default();
+        connection.session.give_up(&self.shared.node, &mut out);
+        match connection.send(&out, 0..out.bytes.len(), &[], now.instant) {
+            Flushed::All => self.linger(idx, now),
+            Flushed::Blocked | Flushed::Broken => self.close(idx),
         }
     }
 }

@@ -23,3 +23,22 @@ pub(super) fn tune(stream: &TcpStream) {
     drop(socket.set_tcp_nodelay(true));
     drop(socket.set_tcp_keepalive(&keepalive));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_vanished_is_noticed() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let client = TcpStream::connect(address).expect("it listens");
+        tune(&client);
+        let socket = SockRef::from(&client);
+        assert!(socket.keepalive().expect("it can be read"));
+        assert!(socket.tcp_nodelay().expect("it can be read"));
+        assert_eq!(socket.tcp_keepalive_time().expect("it can be read"), KEEPALIVE_TIME);
+        assert_eq!(socket.tcp_keepalive_interval().expect("it can be read"), KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_retries().expect("it can be read"), KEEPALIVE_RETRIES);
+    }
+}
