@@ -1,6 +1,7 @@
 //! The subcommands on keys against a real node.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 
 /// A running `ringhold serve`; ends with the test.
@@ -178,10 +179,93 @@ fn a_node_that_is_not_there_is_told_and_no_outcome_is_made_up() {
         for stream in silent.incoming().take(2) {
             let mut stream = stream.unwrap();
             let mut bytes = [0; 64];
-            std::io::Read::read(&mut stream, &mut bytes).unwrap();
+            let _len = stream.read(&mut bytes).unwrap();
         }
     };
     std::thread::Builder::new().spawn(accept).unwrap();
     assert_eq!(run(&["set", "k", "v"], &endpoint).0, Some(3));
     assert_eq!(run(&["get", "k"], &endpoint).0, Some(1));
+}
+
+fn ringhold(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ringhold")).args(words).env_clear().output().unwrap()
+}
+
+#[test]
+fn the_version_is_told() {
+    let text = String::from_utf8(ringhold(&["version"]).stdout).unwrap();
+    assert!(text.starts_with("ringhold 0."), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&ringhold(&["version", "--json"]).stdout).unwrap();
+    assert!(text.contains(json["version"].as_str().unwrap()), "{text} {json}");
+}
+
+#[test]
+fn shells_can_complete_every_subcommand() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = ringhold(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        for word in ["serve", "bench", "completions", "max-connections"] {
+            assert!(text.contains(word), "{word} for {shell}");
+        }
+    }
+    assert_eq!(ringhold(&["completions", "abacus"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_bad_file_is_told_by_name_line_and_valid_values() {
+    let path = std::env::temp_dir().join(format!("ringhold-bad-{}.toml", std::process::id()));
+    let name = path.display().to_string();
+    for (line, part) in [
+        ("memory = \"much\"", "write 512MiB"),
+        ("memroy = \"1GiB\"", "`memory`"),
+        ("threads", "line 2"),
+    ] {
+        std::fs::write(&path, format!("insecure = true\n{line}\n")).unwrap();
+        for subcommand in ["serve", "config"] {
+            let output = ringhold(&[subcommand, "--config", &name]);
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_ne!(output.status.code(), Some(0), "{line}");
+            for part in [name.as_str(), "line 2", part] {
+                assert!(text.contains(part), "{part} is not in {text}");
+            }
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn too_few_file_descriptors_are_told_and_survived() {
+    let serve = format!(
+        "ulimit -n 100; exec {} serve --http 127.0.0.1:0 --resp 127.0.0.1:0 --memory 64MiB --threads 1",
+        env!("CARGO_BIN_EXE_ringhold")
+    );
+    let mut process =
+        Command::new("sh").args(["-c", &serve]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let warning = lines.next().unwrap().unwrap();
+    assert!(warning.contains("100 open files are allowed and 11064 are needed"), "{warning}");
+    assert!(
+        warning.contains("ulimit -n 11064") && warning.contains("--max-connections"),
+        "{warning}"
+    );
+    let address =
+        lines.find_map(|line| line.unwrap().trim().strip_prefix("RESP").map(str::to_owned));
+    let address = address.unwrap().trim().to_owned();
+    let _node = Node { process, endpoint: String::new() };
+    let ping = |client: &mut TcpStream| {
+        client.write_all(b"PING\r\n").unwrap();
+        let mut answer = [0; 7];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+PONG\r\n");
+    };
+    // More than it can have: the others wait in the backlog until there is room.
+    let mut clients: Vec<TcpStream> =
+        (0..120).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    clients.iter_mut().take(50).for_each(ping);
+    for _ in 0..60 {
+        drop(clients.remove(0));
+    }
+    clients.iter_mut().for_each(ping);
 }

@@ -467,3 +467,34 @@ fn a_stop_ends_a_pause() {
     node.stop();
     assert_eq!(client.rest(), "+OK\r\n");
 }
+
+#[test]
+fn thousands_of_half_received_values_hinder_nobody() {
+    let node = start();
+    let half_sent: Vec<Client> = (0..2_000)
+        .map(|number| {
+            let is_resp = number % 2 == 0;
+            let address = if is_resp { &node.resp()[0] } else { &node.http()[0] };
+            let mut client = Client::connect(address);
+            client.send(if is_resp {
+                format!("*3\r\n$3\r\nSET\r\n$4\r\n{number:04}\r\n$8388608\r\n{}", "v".repeat(1_000))
+            } else {
+                format!(
+                    "PUT /v1/keys/{number} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388608\r\n\r\n{}",
+                    "v".repeat(1_000)
+                )
+            });
+            client
+        })
+        .collect();
+    let mut other = Client::connect(&node.resp()[0]);
+    for _ in 0..1_000 {
+        other.check("SET k v\r\nGET k\r\n", "+OK\r\n$1\r\nv\r\n");
+    }
+    let info = other.info();
+    let number = |name| field(&info, name).parse::<u64>().expect("a number");
+    assert!(number("used_memory") <= 128 << 20, "{}", number("used_memory"));
+    assert!(number("used_memory_rss") < 300 << 20, "{}", number("used_memory_rss"));
+    drop(half_sent);
+    node.stop();
+}

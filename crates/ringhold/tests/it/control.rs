@@ -468,3 +468,132 @@ fn a_batch_of_too_many_operations_is_not_read_to_its_end() {
     assert_eq!(send(&mut client, "POST /v1/batch", "", &body).0, 200);
     node.stop();
 }
+
+#[test]
+fn a_batch_over_its_length_is_refused() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    // It is refused by its length, before its body.
+    client.send(format!(
+        "POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        (16 << 20) + 1
+    ));
+    let (head, problem) = client.answer();
+    assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+    assert!(String::from_utf8_lossy(&problem).contains("\"code\":\"body-too-large\""));
+    node.stop();
+}
+
+#[test]
+fn who_waited_for_a_fill_is_told_that_it_was_shared() {
+    let node = start();
+    let mut first = Client::connect(&node.http()[0]);
+    let mut second = Client::connect(&node.http()[0]);
+    let line = "POST /v1/keys/k:fill-lease";
+    let (status, head, _) = send(&mut first, line, "", "");
+    assert!(status == 201 && head.contains("cache-status: ringhold; fwd=miss\r\n"), "{head}");
+    let (status, head, _) = send(&mut second, line, "", "");
+    let is_shared = head.contains("cache-status: ringhold; fwd=miss; collapsed\r\n");
+    assert!(status == 202 && is_shared, "{head}");
+    // Whether the second waits already when the fill comes is not to be seen: one of many tries is enough.
+    let is_told = (0..1_000).any(|number| {
+        let line = format!("POST /v1/keys/k{number}:fill-lease");
+        assert_eq!(send(&mut first, &line, "", "").0, 201);
+        second.send(format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=20\r\nContent-Length: 0\r\n\r\n"
+        ));
+        assert_eq!(send(&mut first, &format!("PUT /v1/keys/k{number}"), "", "filled").0, 201);
+        let (head, body) = second.answer();
+        assert!(head.starts_with("HTTP/1.1 200 ") && body == b"filled", "{head}");
+        let (_, own, _) = send(&mut first, &line, "", "");
+        assert!(own.contains("cache-status: ringhold; hit\r\n"), "{own}");
+        head.contains("cache-status: ringhold; hit; collapsed\r\n")
+    });
+    assert!(is_told);
+    node.stop();
+}
+
+#[test]
+fn a_deletion_that_goes_on_can_be_cancelled() {
+    let node = start();
+    let mut resp = Client::connect(&node.resp()[0]);
+    for number in 0..20 {
+        let first = number * 1_000;
+        let sets = (first..first + 1_000)
+            .map(|key| format!("SET k{key} v\r\n"))
+            .collect::<Vec<_>>()
+            .concat();
+        resp.check(&sets, &"+OK\r\n".repeat(1_000));
+    }
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "GET /livez").0, 200);
+    // In one packet: the second is there before the first is done.
+    client.send(
+        "DELETE /v1/keys?all=true HTTP/1.1\r\nHost: localhost\r\nPrefer: respond-async\r\n\r\n\
+         DELETE /v1/cluster/operations/1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
+    assert!(client.answer().0.starts_with("HTTP/1.1 202 "));
+    let (head, body) = client.answer();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&body));
+    let ended = (0..100_000).find_map(|_| {
+        let body = ask(&mut client, "GET /v1/cluster/operations/1").1;
+        let operation: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        (operation["state"] != "running").then_some(operation)
+    });
+    let ended = ended.expect("it ends");
+    assert_eq!(ended["state"], "cancelled");
+    let deleted = ended["deleted"].as_u64().expect("a number");
+    assert!(deleted < 20_000, "{deleted}");
+    resp.check("DBSIZE\r\n", &format!(":{}\r\n", 20_000 - deleted));
+    assert_eq!(ask(&mut client, "DELETE /v1/cluster/operations/1").0, 409);
+    node.stop();
+}
+
+/// The name of a sample and what stands between its braces.
+fn name_and_labels(sample: &str) -> (&str, &str) {
+    match sample.split_once('{') {
+        Some((name, labels)) => (name, labels.strip_suffix('}').expect("braces are closed")),
+        None => (sample, ""),
+    }
+}
+
+#[test]
+fn metrics_are_as_openmetrics_wants_them() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let (_, head, text) = send(&mut client, "GET /metrics", "", "");
+    let media = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
+    assert!(head.contains(media), "{head}");
+    let lines = text.strip_suffix("# EOF\n").expect("it ends as it should");
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'))
+    };
+    let mut families = std::collections::BTreeMap::new();
+    let mut samples = std::collections::BTreeSet::new();
+    let mut family = ("", "");
+    for line in lines.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split_once(' ').expect("a name and a type");
+            assert!(is_name(family.0) && matches!(family.1, "counter" | "gauge"), "{line}");
+            assert_eq!(families.insert(family.0, 0), None, "families are not interleaved");
+        } else if let Some(rest) = line.strip_prefix("# HELP ") {
+            assert_eq!(rest.split_once(' ').expect("a name and a text").0, family.0, "{line}");
+        } else {
+            let (sample, value) = line.rsplit_once(' ').expect("a sample has a value");
+            let (name, labels) = name_and_labels(sample);
+            let suffix = if family.1 == "counter" { "_total" } else { "" };
+            assert_eq!(name, format!("{}{suffix}", family.0));
+            for label in labels.split(',').filter(|label| !label.is_empty()) {
+                let (label, text) = label.split_once('=').expect("a label has a value");
+                assert!(is_name(label) && text.starts_with('"') && text.ends_with('"'), "{line}");
+            }
+            assert!(value.parse::<f64>().is_ok_and(|value| value >= 0.0), "{line}");
+            assert!(samples.insert(sample), "a sample stands once: {line}");
+            *families.get_mut(family.0).expect("a sample follows its type") += 1;
+        }
+    }
+    assert!(families.len() > 10 && families.values().all(|count| *count > 0), "{families:?}");
+    node.stop();
+}

@@ -402,3 +402,225 @@ fn an_answer_to_what_is_not_read_arrives() {
     assert!(taken < 1_000, "{taken} parts were taken");
     node.stop();
 }
+
+#[test]
+fn every_answer_on_a_key_is_sandboxed() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    for (line, status) in [
+        ("PUT /v1/keys/n", 201),
+        ("PUT /v1/keys/n", 204),
+        ("GET /v1/keys/n", 200),
+        ("GET /v1/keys/none", 404),
+        ("POST /v1/keys/c:incr", 200),
+        ("POST /v1/keys/n:append", 204),
+        ("POST /v1/keys/n:touch?ttl=1h", 204),
+        ("POST /v1/keys/l:fill-lease", 201),
+        ("POST /v1/keys/l:fill-lease", 202),
+        ("POST /v1/keys/n:incr", 409),
+        ("DELETE /v1/keys/n", 204),
+        ("GET /v1/keys/n?x=1", 400),
+        ("GET /v1/ns/none/keys/n", 404),
+        ("PATCH /v1/keys/n", 405),
+    ] {
+        let (got, body, head) = ask(&mut client, line, "", "");
+        assert_eq!(got, status, "{line}: {body}");
+        for field in [
+            "x-content-type-options: nosniff\r\n",
+            "content-security-policy: sandbox\r\n",
+            "ringhold-node: test-7380\r\n",
+            "ringhold-map: 1\r\n",
+        ] {
+            assert_eq!(head.matches(field).count(), 1, "{line}: {head}");
+        }
+    }
+    let (status, _, head) = ask(&mut client, "PUT /v1/keys/n", "If-Match: *\r\n", "");
+    assert!(status == 412 && head.contains("content-security-policy: sandbox"), "{head}");
+    node.stop();
+}
+
+#[test]
+fn a_read_may_say_how_fresh_it_has_to_be() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "PUT /v1/keys/k", "", "v").0, 201);
+    for (line, status) in [
+        ("GET /v1/keys/k?consistency=eventual", 200),
+        ("GET /v1/keys/k?consistency=linearizable", 200),
+        ("GET /v1/keys/none?consistency=eventual", 404),
+        ("GET /v1/keys/k?consistency=maybe", 400),
+        ("GET /v1/keys/k?consistency=eventual&consistency=eventual", 400),
+        ("PUT /v1/keys/k?consistency=eventual", 400),
+        ("DELETE /v1/keys/k?consistency=eventual", 400),
+    ] {
+        let (got, body, _) = ask(&mut client, line, "", "");
+        assert_eq!(got, status, "{line}: {body}");
+        assert!(got != 200 || body == "v", "{line}: {body}");
+    }
+    node.stop();
+}
+
+#[test]
+fn a_body_in_an_unknown_coding_is_a_problem_and_the_end() {
+    let node = start();
+    for (coding, status) in [("gzip", 400), ("gzip, chunked", 501), ("chunked, gzip", 400)] {
+        for path in ["/v1/keys/k", "/v1/batch"] {
+            let mut client = Client::connect(&node.http()[0]);
+            client.send(format!(
+                "PUT {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n"
+            ));
+            let answer = client.rest();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{coding}: {answer}");
+            for part in ["connection: close\r\n", "content-type: application/problem+json\r\n"] {
+                assert_eq!(answer.matches(part).count(), 1, "{coding}: {answer}");
+            }
+        }
+    }
+    assert_gone(&node, "k");
+    node.stop();
+}
+
+#[test]
+fn a_time_to_live_is_the_querys_or_the_fields_and_goes_with_the_value() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let mut age = |line: &str, fields: &str| {
+        let (status, body, head) = ask(&mut client, line, fields, "7");
+        assert!((200..300).contains(&status), "{line}: {body}");
+        let (_, value, read) = ask(&mut client, "GET /v1/keys/k", "", "");
+        assert!(!read.contains("\r\nage:"), "{read}");
+        let age = read.lines().find_map(|line| line.strip_prefix("cache-control: max-age="));
+        (age.map(|age| age.parse::<u64>().expect("seconds")), value, etag(&read), head)
+    };
+    let near = |age: Option<u64>, ttl: u64| age.is_some_and(|age| (ttl - 5..=ttl).contains(&age));
+    assert!(near(age("PUT /v1/keys/k", "Ringhold-TTL: 100\r\n").0, 100));
+    assert!(near(age("PUT /v1/keys/k?ttl=50s", "Ringhold-TTL: 100\r\n").0, 50), "the query wins");
+    let cached = "Cache-Control: max-age=100\r\n";
+    assert_eq!(age("PUT /v1/keys/k", cached).0, None, "what a cache is told is no time to live");
+    assert!(near(age("PUT /v1/keys/k?ttl=90s", "").0, 90));
+    assert_eq!(age("PUT /v1/keys/k", "").0, None, "a value without one takes it away");
+    // A counter has what it was made with.
+    let (ttl, value, _, _) = age("POST /v1/keys/k:incr?ttl=80s&initial=100", "");
+    assert_eq!((ttl, value.as_str()), (None, "8"), "it was there");
+    node.stop();
+}
+
+#[test]
+fn a_counter_has_the_end_and_the_beginning_it_was_made_with() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let (status, value, head) = ask(&mut client, "POST /v1/keys/c:incr?ttl=1h&initial=10", "", "");
+    assert_eq!((status, value.as_str()), (200, "11"));
+    let made = etag(&head);
+    let (_, value, head) = ask(&mut client, "POST /v1/keys/c:incr?ttl=1s&initial=500", "", "");
+    assert_eq!(value, "12");
+    let counted = etag(&head);
+    assert_ne!(made, counted);
+    let (_, _, head) = ask(&mut client, "GET /v1/keys/c", "", "");
+    assert_eq!(etag(&head), counted);
+    assert!(head.contains("max-age=359") || head.contains("max-age=3600"), "{head}");
+    // A touch changes the end and nothing else.
+    assert_eq!(ask(&mut client, "POST /v1/keys/c:touch?ttl=2h", "", "").0, 204);
+    let (_, value, head) = ask(&mut client, "GET /v1/keys/c", "", "");
+    assert_eq!((value.as_str(), etag(&head)), ("12", counted.clone()));
+    assert!(head.contains("max-age=719") || head.contains("max-age=7200"), "{head}");
+    let (status, _, head) = ask(&mut client, "POST /v1/keys/c:append", "", "3");
+    assert_eq!(status, 204);
+    assert_ne!(etag(&head), counted);
+    node.stop();
+}
+
+#[test]
+fn a_value_does_not_grow_over_the_limit() {
+    let mut small = crate::settings();
+    small.value_len_max = Some(1 << 20);
+    let node = Node::start(&small).expect("it starts");
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "PUT /v1/keys/k", "", &"x".repeat(1_000_000)).0, 201);
+    for verb in ["append", "prepend"] {
+        let line = format!("POST /v1/keys/k:{verb}");
+        let (status, body, _) = ask(&mut client, &line, "", &"y".repeat(50_000));
+        assert!(status == 413 && body.contains("value-too-large"), "{body}");
+        assert_eq!(ask(&mut client, &line, "", &"z".repeat(20_000)).0, 204);
+    }
+    let (_, value, _) = ask(&mut client, "GET /v1/keys/k", "", "");
+    let z = "z".repeat(20_000);
+    assert!(value == format!("{z}{}{z}", "x".repeat(1_000_000)));
+    node.stop();
+}
+
+#[test]
+fn who_never_reads_its_answers_does_not_hinder_others() {
+    let node = start();
+    let mut client = Client::connect(&node.http()[0]);
+    let value = "v".repeat(8_000);
+    assert_eq!(ask(&mut client, "PUT /v1/keys/k", "", &value).0, 201);
+    let mut deaf: Vec<Client> = (0..3).map(|_| Client::connect(&node.http()[0])).collect();
+    // The last one is the control plane's.
+    let asked = ["", "", "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"];
+    let gets = "GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
+    for (deaf, asked) in deaf.iter_mut().zip(asked) {
+        deaf.send(asked);
+        deaf.stream
+            .set_write_timeout(Some(std::time::Duration::from_millis(300)))
+            .expect("a time-out can be set");
+        // The node stops reading once its answers are not taken, so the socket fills up.
+        while deaf.stream.write_all(gets.as_bytes()).is_ok() {}
+    }
+    for line in ["GET /v1/keys/k", "GET /v1/keys/k?consistency=eventual"] {
+        for _ in 0..50 {
+            assert_eq!(ask(&mut client, line, "", "").1, value);
+        }
+    }
+    assert_eq!(ask(&mut client, "GET /readyz", "", "").0, 200);
+    let mut resp = Client::connect(&node.resp()[0]);
+    let info = resp.info();
+    let rss = info.lines().find_map(|line| line.strip_prefix("used_memory_rss:"));
+    let rss: u64 = rss.expect("it is there").parse().expect("a number");
+    assert!(rss < 400 << 20, "{rss}");
+    drop(deaf);
+    node.stop();
+}
+
+#[test]
+fn who_sends_too_slowly_is_told_so() {
+    let mut impatient = crate::settings();
+    impatient.idle_timeout = std::time::Duration::from_millis(50);
+    let node = Node::start(&impatient).expect("it starts");
+    let put = "PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Length";
+    for half in [
+        "GET /v1/keys/k HT".to_owned(),
+        format!("{put}: 5\r\n\r\nvv"),
+        format!("{put}: 200000\r\n\r\nvv"),
+    ] {
+        let mut client = Client::connect(&node.http()[0]);
+        client.send(&half);
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{half}: {answer}");
+        for part in ["connection: close\r\n", "\"code\":\"request-too-slow\"", "\"retryable\":true"]
+        {
+            assert!(answer.contains(part), "{half}: {answer}");
+        }
+    }
+    for half in
+        ["GET k", "*2\r\n$3\r\nGET\r\n$5\r\nk", "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$200000\r\nvv"]
+    {
+        let mut client = Client::connect(&node.resp()[0]);
+        client.send(half);
+        assert_eq!(
+            client.rest(),
+            "-ERR the command comes too slowly: send it at once\r\n",
+            "{half}"
+        );
+    }
+    // Who has asked for nothing is told nothing.
+    for address in [&node.http()[0], &node.resp()[0]] {
+        assert_eq!(Client::connect(address).rest(), "");
+    }
+    // A connection of the control plane has the same patience.
+    let mut client = Client::connect(&node.http()[0]);
+    assert_eq!(ask(&mut client, "GET /livez", "", "").0, 200);
+    assert_eq!(client.rest(), "");
+    assert_gone(&node, "k");
+    node.stop();
+}

@@ -258,3 +258,24 @@ fn answers_that_nobody_takes_are_bounded_over_all_clients() {
     client.check("PING\r\n", "+PONG\r\n");
     node.stop();
 }
+
+#[test]
+fn a_greeting_may_bring_the_password() {
+    let node = with_password("hello");
+    let mut client = Client::connect(&node.resp()[0]);
+    let refused = "-NOAUTH HELLO must be called with the client already authenticated, otherwise \
+        the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+        protocol version at the same time\r\n";
+    client.check("HELLO 3\r\n", refused);
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    client.check("HELLO 3 AUTH default wrong\r\n", wrong);
+    client.check("HELLO 3 AUTH nobody secret\r\n", wrong);
+    client.check("GET k\r\n", "-NOAUTH Authentication required.\r\n");
+    client.check(
+        "HELLO 3 AUTH default secret SETNAME me\r\n",
+        "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n",
+    );
+    while client.line() != "modules" {}
+    client.check("GET k\r\nCLIENT GETNAME\r\n", "*0\r\n_\r\n$2\r\nme\r\n");
+    node.stop();
+}
