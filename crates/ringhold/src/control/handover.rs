@@ -89,8 +89,8 @@ impl AsyncWrite for Rewound {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
         };
-        if written.is_ready() {
-            self.activity.sent(self.activity.now_ms());
+        if let Poll::Ready(Ok(len)) = written {
+            self.activity.sent(len, self.activity.now_ms());
         }
         written
     }

@@ -2,7 +2,8 @@
 //!
 //! Between two requests it may be silent for as long as the node's idle time-out says; the head of a request has
 //! [`HEAD_TIMEOUT`] from its first byte. While a request is answered nothing is asked of it here: bodies have a pace of
-//! their own ([`gather`](super::gather)). On HTTP/2 only requests count, since pings of both sides go on without any.
+//! their own ([`gather`](super::gather)). On HTTP/2 only requests and the bytes of answers count, since pings of both sides
+//! go on without any.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -15,6 +16,9 @@ use crate::shared::Shared;
 
 /// How often the idle time-out is looked up at least, since it can be changed.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
+
+/// What goes at once over HTTP/2 when no part of an answer does, in bytes: a few pings, settings or window updates.
+const CONTROL_LEN_MAX: usize = 128;
 
 /// What a connection does, as its socket and its requests note it.
 #[derive(Debug)]
@@ -61,9 +65,9 @@ impl Activity {
         }
     }
 
-    /// Notes that bytes went.
-    pub(super) fn sent(&self, now_ms: u64) {
-        if !self.is_http2 {
+    /// Notes that `len` bytes went at once.
+    pub(super) fn sent(&self, len: usize, now_ms: u64) {
+        if !self.is_http2 || len > CONTROL_LEN_MAX {
             self.last_ms.store(now_ms, Relaxed);
         }
     }
@@ -134,12 +138,14 @@ mod tests {
         assert_eq!(one.left(500_000, minute), LOOK_PERIOD, "it is being answered");
         one.ended(500_000);
         assert_eq!(one.left(558_000, minute), two_secs);
-        one.sent(558_000);
+        one.sent(1, 558_000);
         assert_eq!(one.left(560_000, minute), LOOK_PERIOD, "its answer still goes");
         let two = Activity::new(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         two.received(59_000);
-        two.sent(59_000);
+        two.sent(17, 59_000);
         assert_eq!(two.left(60_000, minute), Duration::ZERO, "a ping is no request");
+        two.sent(16_384, 60_000);
+        assert_eq!(two.left(118_000, minute), two_secs, "its answer still goes");
         assert_eq!(two.left(60_000, never), LOOK_PERIOD);
     }
 }
