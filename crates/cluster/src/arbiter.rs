@@ -62,9 +62,10 @@ struct Hold {
 
 impl Hold {
     fn keep(&mut self, command: Command) {
-        match command {
-            Command::TakeOver { .. } => self.taking_over = Some(command),
-            _ => self.removal = Some(command),
+        if matches!(command, Command::TakeOver { .. }) {
+            self.taking_over = Some(command);
+        } else {
+            self.removal = Some(command);
         }
     }
 }

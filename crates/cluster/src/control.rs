@@ -20,7 +20,7 @@ pub enum Control {
         /// Which.
         beat: Beat,
     },
-    /// To the metadata leader: the sender is there. [MetaHb]
+    /// To the metadata leader: the sender is there. (`MetaHb`)
     MetaBeat {
         /// Its number.
         id: u64,

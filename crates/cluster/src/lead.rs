@@ -161,7 +161,8 @@ impl Lead {
             out.is_stuck = self.deaths.declare(now, (map, self.term), heard, &mut out.commands);
         }
         let is_there = |member: Member| {
-            let heard_at = self.arbiter.heard_at(member).unwrap_or(self.arbiter.elected_at());
+            let heard_at =
+                self.arbiter.heard_at(member).unwrap_or_else(|| self.arbiter.elected_at());
             member == self.own || now.since(heard_at) < ABSENT
         };
         self.owning.look((map, self.term), is_there, out);

@@ -101,7 +101,7 @@ pub enum Body {
         /// The first it lacks.
         from: Seq,
     },
-    /// What was asked for, from there on. [FetchResp]
+    /// What was asked for, from there on. (`FetchResp`)
     Fetched {
         /// The primary's epoch.
         epoch: Epoch,
@@ -112,7 +112,7 @@ pub enum Body {
         /// The operations.
         operations: Vec<Operation>,
     },
-    /// Operations that follow `prev`. [Repl]
+    /// Operations that follow `prev`. (`Repl`)
     Replicate {
         /// The primary's epoch.
         epoch: Epoch,
@@ -150,7 +150,7 @@ pub enum Body {
         /// The latest epoch that it promised.
         promised: Epoch,
     },
-    /// The slot's data follows; what the receiver has of it is void. [XferStart]
+    /// The slot's data follows; what the receiver has of it is void. (`XferStart`)
     TransferStart {
         /// The primary's epoch.
         epoch: Epoch,
@@ -163,7 +163,7 @@ pub enum Body {
         /// The stint that this transfer fills.
         stint: MapIdx,
     },
-    /// A part of the data as it is at this moment. [XferEntry, XferOp]
+    /// A part of the data as it is at this moment. (`XferEntry`, `XferOp`)
     TransferPart {
         /// The session.
         sid: u64,
@@ -172,7 +172,7 @@ pub enum Body {
         /// The entry, or an operation that came in meanwhile.
         effect: Effect,
     },
-    /// The data is complete up to `base`; these are the operations after it. [XferDone]
+    /// The data is complete up to `base`; these are the operations after it. (`XferDone`)
     TransferDone {
         /// The session.
         sid: u64,

@@ -228,7 +228,7 @@ impl Peers {
         let frame = control.to_bytes();
         match to {
             To::Member(member) => {
-                self.send(now, Target::Member(member, Lane::Control), map, frame, out)
+                self.send(now, Target::Member(member, Lane::Control), map, frame, out);
             }
             To::Seeds => {
                 for seed in 0..self.seeds.len() {

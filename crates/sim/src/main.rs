@@ -14,11 +14,11 @@ use clap::Parser;
 use ringhold_sim::coverage::Shares;
 use ringhold_sim::faults::KindSet;
 use ringhold_sim::minimize::{flags, minimize};
-use ringhold_sim::{cluster, registers};
 use ringhold_sim::runner::{Report, run};
 use ringhold_sim::seeds;
 use ringhold_sim::swarm::{Mode, Overrides};
 use ringhold_sim::system::Entry;
+use ringhold_sim::{cluster, registers};
 
 /// Simulates hosts, network, disks and clients from seeds.
 #[derive(Debug, Parser)]

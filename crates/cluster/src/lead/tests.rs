@@ -181,19 +181,13 @@ fn a_slot_whose_every_copy_is_dead_begins_anew_elsewhere() {
     let lost = led.map.slots_where(|config| !config.isr.iter().any(|it| led.map.is_alive(*it)));
     assert!(!lost.is_empty());
     let out = led.pass(Duration::from_millis(50), &[FOUNDER, member(2)]);
-    let reset: usize = out
-        .commands
-        .iter()
-        .map(|command| match command {
-            Command::Reset { batch, to, .. } => {
-                assert!(
-                    led.map.is_alive(*to) && batch.slots.iter().all(|slot| lost.contains(slot))
-                );
-                batch.slots.len()
-            }
-            _ => 0,
-        })
-        .sum();
+    let mut reset = 0;
+    for command in &out.commands {
+        if let Command::Reset { batch, to, .. } = command {
+            assert!(led.map.is_alive(*to) && batch.slots.iter().all(|slot| lost.contains(slot)));
+            reset += batch.slots.len();
+        }
+    }
     assert_eq!(reset, lost.len());
 }
 

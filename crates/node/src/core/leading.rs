@@ -68,8 +68,9 @@ impl Core {
         out.extend(meta.persist.map(|persist| Output::Persist { persist }));
         if let Some(log) = self.log.as_ref().filter(|log| log.map().idx > self.map.idx) {
             self.map = Arc::clone(log.map());
-            let entries = meta.applied.into_iter().map(|applied| applied.committed).collect();
-            self.tell_observers(entries, out);
+            let entries: Vec<Committed> =
+                meta.applied.into_iter().map(|applied| applied.committed).collect();
+            self.tell_observers(&entries, out);
             self.publish(now, out);
         }
         self.follow_leadership(now);
@@ -79,7 +80,7 @@ impl Core {
     }
 
     /// The leader sends what is committed to those who have no part of the log.
-    fn tell_observers(&self, entries: Vec<Committed>, out: &mut Vec<Output>) {
+    fn tell_observers(&self, entries: &[Committed], out: &mut Vec<Output>) {
         let Some(log) = self.log.as_ref().filter(|log| log.is_leader() && !entries.is_empty())
         else {
             return;
@@ -88,7 +89,7 @@ impl Core {
             let member = record.member(node);
             let id = RaftId(record.announced.raft_id);
             if record.is_alive && Some(member) != self.me && !log.membership().contains(id) {
-                let entries = entries.clone();
+                let entries = entries.to_vec();
                 send(To::Member(member), Control::MapEntries { entries }, out);
             }
         }

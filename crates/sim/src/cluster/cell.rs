@@ -61,7 +61,7 @@ impl Cell {
             if self.held.len() < HELD_MAX {
                 self.held.push_back((now.instant, conn, request));
             } else {
-                replies.push((conn, elsewhere(request.call, None)));
+                replies.push((conn, elsewhere(request.call)));
             }
         }
     }
@@ -97,7 +97,7 @@ impl Cell {
     pub fn retry(&mut self, now: Now, out: &mut Outbox, replies: &mut Vec<Reply>) {
         for (since, conn, request) in std::mem::take(&mut self.held) {
             if now.instant.since(since) >= HOLD {
-                replies.push((conn, elsewhere(request.call, None)));
+                replies.push((conn, elsewhere(request.call)));
             } else if let Some(request) = self.execute(now, (conn, request), out, replies) {
                 self.held.push_back((since, conn, request));
             }
@@ -122,10 +122,9 @@ impl Cell {
         };
         match admission {
             Ok(()) => {}
-            Err(Admission::Elsewhere(primary)) => {
-                // Nodes are numbered in the order in which they registered; the client tries another one at random.
-                let _ = primary;
-                replies.push((conn, elsewhere(request.call, None)));
+            Err(Admission::Elsewhere(_)) => {
+                // Without a hint: clients find the primary by trying, and so meet every node.
+                replies.push((conn, elsewhere(request.call)));
                 return None;
             }
             Err(Admission::Held | Admission::TooFewCopies) => return Some(request),
@@ -221,7 +220,6 @@ fn keys_of(command: &Command) -> Vec<u32> {
 }
 
 /// Not executed here.
-fn elsewhere(call: u32, host: Option<u32>) -> Response {
-    let value = host.map_or(u64::MAX, u64::from);
-    Response { call, status: Status::NotLeader, value, version: 0, generation: 0 }
+fn elsewhere(call: u32) -> Response {
+    Response { call, status: Status::NotLeader, value: u64::MAX, version: 0, generation: 0 }
 }

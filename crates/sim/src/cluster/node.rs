@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ringhold_cluster::map::{ClusterId, Founding, Map, Settings};
+use ringhold_cluster::meta::Durability;
 use ringhold_cluster::meta::disk::{self, Expected, Header};
 use ringhold_cluster::meta::membership::RaftId;
-use ringhold_cluster::meta::Durability;
 use ringhold_cluster::meta::output::Persist;
 use ringhold_cluster::node::{Addresses, Announcement, NodeName, Versions};
 use ringhold_cluster::replication::{Outbox, Proposals, Replicas, Role};
@@ -59,7 +59,7 @@ impl Node {
         let file = birth.disk.read(LOG).unwrap_or_default();
         let recovered = disk::recover(file, Expected::default()).ok();
         let raft_id =
-            recovered.as_ref().map_or(RaftId(prng.next_u64() | 1), |it| it.header.raft_id);
+            recovered.as_ref().map_or_else(|| RaftId(prng.next_u64() | 1), |it| it.header.raft_id);
         let identity = Identity {
             name: NodeName::new(&format!("n{}", birth.host.0)).expect("a name"),
             announced: announced(birth.host, nonce, raft_id),

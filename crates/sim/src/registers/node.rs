@@ -592,7 +592,8 @@ impl Node {
 
     fn request(&mut self, conn: ConnId, request: Request, out: &mut Outputs) {
         let Request { call, command } = request;
-        let turned_away = |value| Response { call, status: Status::NotLeader, value, version: 0, generation: 1 };
+        let turned_away =
+            |value| Response { call, status: Status::NotLeader, value, version: 0, generation: 1 };
         let is_free_read = self.flaw == Flaw::ReadsAnywhere && matches!(command, Command::Get(_));
         if !is_free_read && !self.is_serving() {
             let hint = self.leader.filter(|&leader| leader != self.id);
@@ -628,7 +629,8 @@ impl Node {
     /// What a command answers and does to the present state.
     fn evaluate(&self, call: u32, command: &Command) -> (Response, Vec<Effect>) {
         let found = |key: &u32| self.state.entries.get(key).copied().unwrap_or((0, 0));
-        let answer = |status, value, version| Response { call, status, value, version, generation: 1 };
+        let answer =
+            |status, value, version| Response { call, status, value, version, generation: 1 };
         match command {
             Command::Get(key) => {
                 let (value, version) = found(key);

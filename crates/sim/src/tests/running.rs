@@ -25,6 +25,18 @@ fn a_seed_run_twice_is_the_same_run() {
 }
 
 #[test]
+fn nothing_is_found_in_the_cluster_and_a_seed_is_one_run() {
+    for seed in 1..3 {
+        let overrides = Overrides { duration_ms: Some(4_000), ..Overrides::default() };
+        let run = || run(&crate::cluster::ENTRIES[0], seed, &overrides, false);
+        let report = run();
+        assert!(report.anomaly.is_none(), "seed {seed}: {:?}", report.anomaly);
+        assert!(report.operations[1] > 200, "seed {seed}: clients make progress");
+        assert_eq!(report.digest, run().digest, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_trace_changes_nothing_and_tells_of_faults() {
     let plain = run(&ENTRIES[0], 3, &Overrides::default(), false);
     let traced = run(&ENTRIES[0], 3, &Overrides::default(), true);

@@ -424,6 +424,7 @@ impl World {
         });
     }
 
+    #[expect(clippy::too_many_lines, reason = "what a core does, in one place")]
     fn on_tick(&mut self, me: Member) {
         let Some(is_paused) = self.nodes.get(&me).map(|node| node.is_paused) else { return };
         self.at(10 * MS, What::Tick(me));
@@ -578,7 +579,7 @@ impl World {
         let guess =
             members.get(usize::try_from(self.prng.below(members.len() as u64 + 1)).expect("few"));
         let known = self.map.slot(slot).primary.filter(|_| self.prng.chance(3, 4));
-        let Some(to) = known.or(guess.copied()) else {
+        let Some(to) = known.or_else(|| guess.copied()) else {
             return self.at(10 * MS, What::Client(client));
         };
         let (key, is_read) = (self.prng.below(KEYS), self.prng.chance(1, 2));
