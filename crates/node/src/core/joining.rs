@@ -29,16 +29,13 @@ impl Core {
             after: last_incarnation(&self.map, &self.identity.name),
             announced: Box::new(self.identity.announced.clone()),
         };
-        match self.leader() {
-            Some(leader) => {
-                let control = Control::Propose { command, accused: None };
-                send(To::Member(leader), control, out);
-            }
-            // A voter that came back may lead itself before it is a member.
-            None if self.log.as_ref().is_some_and(|log| log.is_leader()) => {
-                self.commands.push(command);
-            }
-            None => {}
+        if self.log.as_ref().is_some_and(|log| log.is_established()) {
+            // A voter that came back leads before it is a member again: it holds the disk of its predecessor, which is the
+            // proof that that one is gone.
+            self.commands.push(command);
+        } else if let Some(leader) = self.leader() {
+            let control = Control::Propose { command, accused: None };
+            send(To::Member(leader), control, out);
         }
     }
 }
