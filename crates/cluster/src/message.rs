@@ -1,7 +1,7 @@
 //! What a slot's primary and its backups say to each other.
 //!
 //! A message is about one slot and travels between two members; all messages about a slot between two members travel on
-//! one ordered stream. The names in docs/design/replication.md are in brackets.
+//! one ordered stream. The names in docs/design/replication.md are in parentheses.
 
 use std::sync::Arc;
 

@@ -157,6 +157,26 @@ pub struct Versions {
 encoded_struct!(Versions { min, max });
 
 impl Announcement {
+    /// Of a process that drew `nonce`, may become the voter `raft_id`, is reached by its peers at `peer`, and says nothing
+    /// else: weight one, no zone, no listeners for clients, no memory.
+    #[must_use]
+    pub fn of(nonce: u128, raft_id: u64, peer: &str) -> Self {
+        Self {
+            nonce,
+            peer: Addresses(std::iter::once(Arc::from(peer)).collect()),
+            http: Addresses::default(),
+            resp: Addresses::default(),
+            resp_cluster: Addresses::default(),
+            weight: Weight::ONE,
+            zone: Arc::from(""),
+            memory: 0,
+            versions: Versions { min: 1, max: 1 },
+            is_witness: false,
+            is_standby: false,
+            raft_id,
+        }
+    }
+
     /// Whether its numbers and texts are within their limits; the leader proposes no other.
     #[must_use]
     pub fn is_valid(&self) -> bool {

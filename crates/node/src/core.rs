@@ -432,6 +432,11 @@ impl Core {
             self.heartbeats.heard(now, member);
         }
         match (control, from) {
+            // A process that is no member yet hears its seeds as strangers; a member believes members alone.
+            (
+                Control::LeaderIs { .. } | Control::MapEntries { .. } | Control::MapWhole { .. },
+                Sender::Stranger(_),
+            ) if self.me.is_some() => out.push(Output::Misbehaved { from }),
             (Control::Beat { beat }, Sender::Member(member)) => {
                 self.on_beat(now, member, beat, out);
             }

@@ -1,7 +1,5 @@
 //! Each row of the table of commands: what it does, and every precondition that stops it.
 
-use std::sync::Arc;
-
 use ringhold_types::id::{Generation, Incarnation, MapIdx, Member, NodeId};
 use ringhold_types::node::Weight;
 use ringhold_types::prng::Prng;
@@ -10,26 +8,13 @@ use ringhold_types::slot::Slot;
 use super::{Batch, Command};
 use crate::codec::{Decode, Encode};
 use crate::map::{AckMode, ClusterId, FOUNDER, Founding, Map, NamespaceRecord, Settings};
-use crate::node::{Addresses, Announcement, NodeName, NodeState, Versions};
+use crate::node::{Addresses, Announcement, NodeName, NodeState};
 use crate::slots::SlotSet;
 
 const TERM: u64 = 7;
 
 fn announced(nonce: u128) -> Announcement {
-    Announcement {
-        nonce,
-        peer: Addresses([Arc::from("127.0.0.1:7381")].into_iter().collect()),
-        http: Addresses::default(),
-        resp: Addresses::default(),
-        resp_cluster: Addresses::default(),
-        weight: Weight::ONE,
-        zone: Arc::from(""),
-        memory: 1 << 30,
-        versions: Versions { min: 1, max: 1 },
-        is_witness: false,
-        is_standby: false,
-        raft_id: 1,
-    }
+    Announcement::of(nonce, 1, "127.0.0.1:7381")
 }
 
 fn name(text: &str) -> NodeName {

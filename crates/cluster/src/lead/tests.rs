@@ -1,7 +1,6 @@
 //! Whom the leader declares dead and judges, and how it brings slots to their owners.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use ringhold_types::id::{Incarnation, MapIdx, Member, NodeId};
 use ringhold_types::node::Weight;
@@ -12,7 +11,7 @@ use super::{Lead, LeadOut, META_DEAD};
 use crate::arbiter::HOLD;
 use crate::command::{Batch, Command};
 use crate::map::{ClusterId, FOUNDER, Founding, Map, Settings};
-use crate::node::{Addresses, Announcement, NodeName, NodeState, Versions};
+use crate::node::{Announcement, NodeName, NodeState};
 use crate::replication::Want;
 use crate::slots::SlotSet;
 
@@ -24,20 +23,7 @@ fn member(node: u32) -> Member {
 }
 
 fn announced(nonce: u32) -> Announcement {
-    Announcement {
-        nonce: u128::from(nonce),
-        peer: Addresses([Arc::from("peer")].into_iter().collect()),
-        http: Addresses::default(),
-        resp: Addresses::default(),
-        resp_cluster: Addresses::default(),
-        weight: Weight::ONE,
-        zone: Arc::from(""),
-        memory: 1 << 30,
-        versions: Versions { min: 1, max: 1 },
-        is_witness: false,
-        is_standby: false,
-        raft_id: u64::from(nonce),
-    }
+    Announcement::of(u128::from(nonce), u64::from(nonce), "peer")
 }
 
 /// A leader, its map, and its time.

@@ -10,7 +10,7 @@ use super::{Durability, MetaLog};
 use crate::codec::{Decode, Encode};
 use crate::command::Command;
 use crate::map::{ClusterId, Founding, Map, Settings};
-use crate::node::{Addresses, Announcement, NodeName, Versions};
+use crate::node::{Announcement, NodeName};
 
 /// This node, and the peers that send to it.
 const ME: RaftId = RaftId(1);
@@ -160,20 +160,7 @@ impl Wishes<'_> {
 
 fn map() -> Map {
     let founding = Founding { cluster: ClusterId(1), hash_seed: 1, settings: Settings::STANDARD };
-    let announced = Announcement {
-        nonce: 1,
-        peer: Addresses::default(),
-        http: Addresses::default(),
-        resp: Addresses::default(),
-        resp_cluster: Addresses::default(),
-        weight: ringhold_types::node::Weight::ONE,
-        zone: "".into(),
-        memory: 1,
-        versions: Versions { min: 1, max: 1 },
-        is_witness: false,
-        is_standby: false,
-        raft_id: ME.0,
-    };
+    let announced = Announcement::of(1, ME.0, "a:1");
     Map::founded(founding, NodeName::new("a").expect("a name"), announced)
 }
 

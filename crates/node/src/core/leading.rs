@@ -19,6 +19,8 @@ use super::{Core, Dialled, Output, Sender, To, reply_to, send};
 
 /// The most commands that wait to be proposed; who asked for one more asks again.
 const COMMANDS_MAX: usize = 1024;
+/// The most metadata heartbeats that wait for the next round while the disk is slow; who gets no answer asks again.
+const WAITING_MAX: usize = 4096;
 /// The most rounds of answers that wait for a quorum.
 const ROUNDS_MAX: usize = 64;
 
@@ -177,7 +179,9 @@ impl Core {
         let mut led = LeadOut::default();
         let suspects: BTreeSet<Member> = suspects.into_iter().collect();
         leading.lead.hear(now, (member, suspects), &self.map, &mut led);
-        leading.waiting.push((member, id));
+        if leading.waiting.len() < WAITING_MAX {
+            leading.waiting.push((member, id));
+        }
         self.carry_out(now, led, out);
         if Some(member) != self.me {
             self.send_map(To::Member(member), have, out);

@@ -9,13 +9,12 @@ use ringhold_cluster::meta::Durability;
 use ringhold_cluster::meta::disk::{self, Expected, Header};
 use ringhold_cluster::meta::membership::RaftId;
 use ringhold_cluster::meta::output::Persist;
-use ringhold_cluster::node::{Addresses, Announcement, NodeName, Versions};
+use ringhold_cluster::node::{Announcement, NodeName};
 use ringhold_cluster::replication::{Outbox, Proposals, Replicas, Role};
 use ringhold_cluster::view::{Leases, View};
 use ringhold_node::core::{Core, Identity, Input as CoreInput, Output as CoreOutput};
 use ringhold_node::peers::{PeerOut, Peers};
 use ringhold_types::id::{MapIdx, Member};
-use ringhold_types::node::Weight;
 use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;
 use ringhold_types::time::Now;
@@ -62,7 +61,7 @@ impl Node {
             recovered.as_ref().map_or_else(|| RaftId(prng.next_u64() | 1), |it| it.header.raft_id);
         let identity = Identity {
             name: NodeName::new(&format!("n{}", birth.host.0)).expect("a name"),
-            announced: announced(birth.host, nonce, raft_id),
+            announced: Announcement::of(nonce, raft_id.0, &birth.host.0.to_string()),
             seed: prng.next_u64(),
             durability: Durability::Disk,
         };
@@ -370,21 +369,4 @@ fn conn(connection: u64) -> ConnId {
 
 fn number(conn: ConnId) -> u64 {
     u64::from(conn.0)
-}
-
-fn announced(host: HostId, nonce: u128, raft_id: RaftId) -> Announcement {
-    Announcement {
-        nonce,
-        peer: Addresses([Arc::from(format!("{}", host.0))].into_iter().collect()),
-        http: Addresses::default(),
-        resp: Addresses::default(),
-        resp_cluster: Addresses::default(),
-        weight: Weight::ONE,
-        zone: Arc::from(""),
-        memory: 1 << 30,
-        versions: Versions { min: 1, max: 1 },
-        is_witness: false,
-        is_standby: false,
-        raft_id: raft_id.0,
-    }
 }

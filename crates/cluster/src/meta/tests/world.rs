@@ -17,7 +17,7 @@ use crate::meta::membership::{Change, RaftId};
 use crate::meta::message::MetaMessage;
 use crate::meta::output::{Applied, MetaOut, Persist};
 use crate::meta::{Durability, MetaLog};
-use crate::node::{Addresses, Announcement, NodeName, Versions};
+use crate::node::{Announcement, NodeName};
 
 pub(super) const CLUSTER: ClusterId = ClusterId(0xC1);
 /// A tick, in microseconds.
@@ -26,20 +26,7 @@ const TICK: u64 = 10_000;
 const INBOX_MAX: usize = 64;
 
 pub(super) fn announcement(raft_id: u64) -> Announcement {
-    Announcement {
-        nonce: 7,
-        peer: Addresses(["a:1".into()].into_iter().collect()),
-        http: Addresses::default(),
-        resp: Addresses::default(),
-        resp_cluster: Addresses::default(),
-        weight: ringhold_types::node::Weight::ONE,
-        zone: "".into(),
-        memory: 1 << 30,
-        versions: Versions { min: 1, max: 1 },
-        is_witness: false,
-        is_standby: false,
-        raft_id,
-    }
+    Announcement::of(7, raft_id, "a:1")
 }
 
 pub(super) fn founded_map() -> Map {

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use ringhold_types::id::{Generation, Incarnation, MapIdx, Member, NodeId};
-use ringhold_types::node::Weight;
 use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;
 use ringhold_types::time::Instant;
@@ -22,7 +21,7 @@ use crate::command::{Batch, Command};
 use crate::heartbeat::{Beat, Heartbeats, Reaction};
 use crate::map::{ClusterId, Founding, Map, Settings};
 use crate::message::{Message, Stamp};
-use crate::node::{Addresses, Announcement, NodeName, Versions};
+use crate::node::{Announcement, NodeName};
 use crate::slots::SlotSet;
 use crate::view::{Leases, View};
 
@@ -155,20 +154,7 @@ pub(super) struct World {
 }
 
 fn announced(nonce: u128) -> Box<Announcement> {
-    Box::new(Announcement {
-        nonce,
-        peer: Addresses([Arc::from("peer")].into_iter().collect()),
-        http: Addresses::default(),
-        resp: Addresses::default(),
-        resp_cluster: Addresses::default(),
-        weight: Weight::ONE,
-        zone: Arc::from(""),
-        memory: 1 << 30,
-        versions: Versions { min: 1, max: 1 },
-        is_witness: false,
-        is_standby: false,
-        raft_id: 1,
-    })
+    Box::new(Announcement::of(nonce, 1, "peer"))
 }
 
 fn slots() -> impl Iterator<Item = Slot> {
