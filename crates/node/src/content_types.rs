@@ -96,17 +96,40 @@ impl ContentTypes {
         if text.len() > CONTENT_TYPE_LEN_MAX {
             return Err(TooLong);
         }
+        Ok(self.keep_text(&text))
+    }
+
+    /// A content type as another node sent it: what [`ContentTypes::text`] gave there.
+    #[must_use]
+    pub fn keep_text(&self, text: &[u8]) -> OwnContentType {
+        if text.is_empty() {
+            return OwnContentType::NONE;
+        }
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&number) = numbers.get(&text[..]) {
-            return Ok(OwnContentType::Row(ContentTypeId(number)));
+        if let Some(&number) = numbers.get(text) {
+            return OwnContentType::Row(ContentTypeId(number));
         }
         let number = numbers.len() + 1;
         let (Some(row), Ok(id)) = (self.rows.get(number), u16::try_from(number)) else {
-            return Ok(OwnContentType::Text(text.into()));
+            return OwnContentType::Text(text.into());
         };
-        row.get_or_init(|| fields_of(&text));
+        row.get_or_init(|| fields_of(text));
         numbers.insert(text.into(), id);
-        Ok(OwnContentType::Row(ContentTypeId(id)))
+        OwnContentType::Row(ContentTypeId(id))
+    }
+
+    /// The type, and behind a line feed the encoding if there is one: what means the same on every node. Empty: none
+    /// was given.
+    #[must_use]
+    pub fn text<'a>(&self, content_type: ContentType<'a>) -> Cow<'a, [u8]> {
+        match content_type {
+            ContentType::NONE => Cow::Borrowed(&[]),
+            ContentType::Row(id) => {
+                let row = self.rows.get(usize::from(id.0)).and_then(OnceLock::get);
+                Cow::Owned(row.map(|fields| text_of(fields)).unwrap_or_default())
+            }
+            ContentType::Text(text) => Cow::Borrowed(text),
+        }
     }
 
     /// The fields of an answer with a value of this type, each with its line break; `None` when nothing was said.
@@ -124,13 +147,35 @@ impl ContentTypes {
     }
 }
 
+/// Whether `text` is one that [`ContentTypes::text`] can have given: fit to be a field of an answer.
+#[must_use]
+pub fn is_text(text: &[u8]) -> bool {
+    let is_value =
+        |part: &[u8]| part.iter().all(|&byte| byte == b'\t' || byte >= b' ' && byte != 0x7F);
+    text.len() <= CONTENT_TYPE_LEN_MAX && text.splitn(2, |&byte| byte == SEPARATOR).all(is_value)
+}
+
+const TYPE_FIELD: &[u8] = b"content-type: ";
+const ENCODING_FIELD: &[u8] = b"content-encoding: ";
+const LINE_END: &[u8] = b"\r\n";
+
 /// The fields that a text stands for.
 fn fields_of(text: &[u8]) -> Box<[u8]> {
     let mut parts = text.splitn(2, |&byte| byte == SEPARATOR);
     let content_type = parts.next().unwrap_or_default();
-    let mut fields = [b"content-type: ", content_type, b"\r\n"].concat();
+    let mut fields = [TYPE_FIELD, content_type, LINE_END].concat();
     if let Some(encoding) = parts.next() {
-        fields.extend_from_slice(&[b"content-encoding: ", encoding, b"\r\n"].concat());
+        fields.extend_from_slice(&[ENCODING_FIELD, encoding, LINE_END].concat());
     }
     fields.into()
+}
+
+/// The text that stands for the fields of [`fields_of`].
+fn text_of(fields: &[u8]) -> Vec<u8> {
+    let lines =
+        fields.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let parts = lines.filter_map(|line| {
+        line.strip_prefix(TYPE_FIELD).or_else(|| line.strip_prefix(ENCODING_FIELD))
+    });
+    parts.collect::<Vec<_>>().join(&SEPARATOR)
 }

@@ -13,6 +13,7 @@ pub mod cells;
 pub mod clients;
 pub mod content_types;
 pub mod core;
+pub mod effect;
 pub mod execute;
 mod gather;
 pub mod glob;

@@ -5,9 +5,12 @@
 //!
 //! Invariant: the version of a slot never decreases.
 
+mod copies;
+
 use std::sync::Arc;
 use std::task::Waker;
 
+use ringhold_cluster::message::Stamp;
 use ringhold_store::budget::{Budget, Geometry};
 use ringhold_store::entry::{Change, Decision, EntryRef, Log, Lookup, Outcome, UpdateError};
 use ringhold_store::hash::{HashSeed, KeyHash};
@@ -20,6 +23,7 @@ use ringhold_types::time::{Duration, Now, UnixTime};
 
 use crate::leases::{Claim, LeaseLost, Leases};
 use crate::watch::Watches;
+use copies::Copied;
 
 /// A key with what is computed from it once per request.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,18 @@ struct CellLog {
     seed: HashSeed,
     watches: Watches,
     leases: Leases,
+    order: Order,
+}
+
+/// Where the place of a change in its slot's order comes from.
+#[derive(Debug)]
+enum Order {
+    /// From here, and nobody else needs to know of it: a node alone.
+    Alone,
+    /// From here, for the slots that this member is primary of; their other copies are told.
+    Copied(Box<Copied>),
+    /// From another member: what is changed now is an operation of that member's.
+    Applied(Version),
 }
 
 /// Entries that left a shard other than by a client's wish.
@@ -66,11 +82,20 @@ pub struct Removed {
 impl Log for CellLog {
     #[inline]
     fn append(&mut self, namespace: NamespaceId, slot: Slot, change: Change<'_>) -> Version {
+        let micros = match &self.order {
+            Order::Alone => self.micros,
+            Order::Copied(copied) => copied.clock_of(slot, self.micros),
+            Order::Applied(version) => return *version,
+        };
         let last = &mut self.versions[slot.index() >> self.shards_log2];
         if !matches!(change, Change::Touch { .. }) {
-            *last = last.next(self.micros);
+            *last = last.next(micros);
         }
         let version = *last;
+        if let Order::Copied(copied) = &mut self.order {
+            let stamp = Stamp { clock_us: micros, version: version.0 };
+            copied.append((namespace, slot), &change, (version, stamp), self.seed);
+        }
         match &change {
             Change::Expire { .. } => self.removed.expired += 1,
             Change::Evict { .. } => self.removed.evicted += 1,
@@ -83,13 +108,35 @@ impl Log for CellLog {
     }
 
     #[inline]
-    fn may_remove(&self, _slot: Slot) -> bool {
-        // A node alone is the serving primary of every slot and has nobody to wait for.
-        true
+    fn may_remove(&self, slot: Slot) -> bool {
+        match &self.order {
+            // A node alone is the serving primary of every slot and has nobody to wait for.
+            Order::Alone => true,
+            Order::Copied(copied) => copied.may_remove(slot),
+            Order::Applied(_) => false,
+        }
     }
 }
 
 impl CellLog {
+    /// Notes the time of a call.
+    #[inline]
+    fn begin(&mut self, now: Now) {
+        self.micros = now.unix_micros;
+        if let Order::Copied(copied) = &mut self.order {
+            copied.begin(now.instant);
+        }
+    }
+
+    /// What the clock of `slot` says at `now`.
+    #[inline]
+    fn clock(&self, slot: Slot, now: Now) -> UnixTime {
+        match &self.order {
+            Order::Copied(copied) => UnixTime(copied.clock_of(slot, now.unix_micros) / 1000),
+            Order::Alone | Order::Applied(_) => now.unix(),
+        }
+    }
+
     /// Tells those who watch the changed key, and those who wait for its fill.
     #[cold]
     fn note(&mut self, namespace: NamespaceId, slot: Slot, change: &Change<'_>) {
@@ -128,6 +175,7 @@ impl ShardCell {
                 seed,
                 watches: Watches::default(),
                 leases: Leases::new(Arc::clone(budget)),
+                order: Order::Alone,
             },
         }
     }
@@ -154,14 +202,14 @@ impl ShardCell {
     #[inline]
     #[must_use]
     pub fn lookup(&self, key: Key<'_>, now: Now) -> Lookup<'_> {
-        self.shard.lookup(key.namespace, key.bytes, key.at, now.unix())
+        self.shard.lookup(key.namespace, key.bytes, key.at, self.log.clock(key.at.slot, now))
     }
 
     /// Looks `key` up as one who only wants to know: no hit is counted.
     #[inline]
     #[must_use]
     pub fn peek(&self, key: Key<'_>, now: Now) -> Lookup<'_> {
-        self.shard.peek(key.namespace, key.bytes, key.at, now.unix())
+        self.shard.peek(key.namespace, key.bytes, key.at, self.log.clock(key.at.slot, now))
     }
 
     /// Reads and changes `key` in one step; see [`Shard::update`].
@@ -176,15 +224,16 @@ impl ShardCell {
         now: Now,
         decide: impl FnOnce(Option<EntryRef<'_>>) -> Decision<'v>,
     ) -> Result<Outcome, UpdateError> {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
         let mut is_delete = false;
         let decide = |old: Option<EntryRef<'_>>| {
             let decision = decide(old);
             is_delete = matches!(decision, Decision::Delete);
             decision
         };
+        let clock = self.log.clock(key.at.slot, now);
         let (bytes, at, log) = (key.bytes, key.at, &mut self.log);
-        let outcome = self.shard.update(key.namespace, bytes, at, now.unix(), log, decide);
+        let outcome = self.shard.update(key.namespace, bytes, at, clock, log, decide);
         if is_delete && !self.log.leases.is_empty() {
             // Also of a key that is missing: whoever is filling it has read what is deleted now.
             self.log.leases.end(key.namespace, at.hash);
@@ -201,9 +250,10 @@ impl ShardCell {
         now: Now,
         value: &[u8],
     ) -> Option<Version> {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
+        let clock = self.log.clock(key.at.slot, now);
         let entry = (key.namespace, key.bytes);
-        self.shard.replace(probe, entry, now.unix(), value, &mut self.log)
+        self.shard.replace(probe, entry, clock, value, &mut self.log)
     }
 
     /// Gives the lease to fill `key` to the caller, for `within`, unless somebody has it.
@@ -250,7 +300,7 @@ impl ShardCell {
         is_evicted: bool,
         now: Now,
     ) -> Result<bool, UpdateError> {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
         self.shard.configure(namespace, quota, is_evicted, now.unix(), &mut self.log)
     }
 
@@ -277,13 +327,13 @@ impl ShardCell {
         len: usize,
         now: Now,
     ) -> Result<LargeWriter, UpdateError> {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
         self.shard.begin_large(namespace, len, now.unix(), &mut self.log)
     }
 
     /// Removes all entries of a slot of `namespace` at once.
     pub fn clear(&mut self, namespace: NamespaceId, slot: Slot, now: Now) {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
         self.shard.clear(namespace, slot, &mut self.log);
     }
 
@@ -319,20 +369,20 @@ impl ShardCell {
 
     /// Makes room for this shard's next write by evicting one segment of its own; false when nothing could go.
     pub fn make_room(&mut self, now: Now) -> bool {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
         self.shard.make_room(now.unix(), &mut self.log)
     }
 
     /// Makes room for other shards by evicting one segment of this one; false when nothing could go.
     pub fn evict_one(&mut self, now: Now) -> bool {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
         self.shard.evict_one(now.unix(), &mut self.log)
     }
 
     /// Reclaims what expired and what is detached; bounded by `items_max`. To be called every 100 ms, and again at
     /// once while it says that more is left.
     pub fn tick(&mut self, now: Now, items_max: u64) -> Tick {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
         self.log.leases.tick(now);
         self.shard.tick(now.unix(), &mut self.log, items_max)
     }

@@ -1,12 +1,11 @@
 //! Ringhold's cluster as a system: the shipped state machines of membership, metadata, replication and peer connections,
 //! on simulated hosts.
 //!
-//! The entries themselves are kept by a small store of this crate ([`store`]); requests are those of the registers'
-//! client.
+//! Requests are those of the registers' client.
 
 pub mod cell;
+pub mod memory;
 pub mod node;
-pub mod store;
 
 use ringhold_cluster::replication::{Phase, Role};
 use ringhold_types::slot::Slot;
@@ -27,11 +26,28 @@ use crate::world::World;
 /// Slots that the keys of one run lie in; all others are empty.
 pub const GROUPS: u32 = 32;
 
-/// The slot of a key: keys of one group are in one, and groups are spread over all slots.
+/// What a key is called: keys of one group are in one slot, and groups are spread over all slots.
+#[must_use]
+pub fn name_of(key: u32) -> KeyName {
+    KeyName(format!("{{{}}}{key}", key / GROUP_LEN % GROUPS))
+}
+
+/// The name of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyName(String);
+
+impl KeyName {
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// The slot of a key.
 #[must_use]
 pub fn slot_of(key: u32) -> Slot {
-    let group = key / GROUP_LEN % GROUPS;
-    u16::try_from(group * 509 + 7).ok().and_then(Slot::new).expect("it is below 16384")
+    Slot::of_key(name_of(key).as_bytes())
 }
 
 /// The cluster.
@@ -48,7 +64,7 @@ pub const ENTRIES: [Entry; 1] = [Entry {
     make: || Box::new(Cluster::default()),
 }];
 
-const WEIGHTS: Weights = Weights { get: 45, set: 30, set_for: 0, delete: 7, cas: 10, set_many: 8 };
+const WEIGHTS: Weights = Weights { get: 45, set: 22, set_for: 8, delete: 7, cas: 10, set_many: 8 };
 
 /// What it promises to survive.
 fn kinds() -> KindSet {

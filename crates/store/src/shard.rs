@@ -32,6 +32,8 @@ pub use probe::Probe;
 
 /// The most segments that one call evacuates.
 pub const EVACUATIONS_MAX: u64 = 4;
+/// More than an entry takes beside what travels of it: its header, its word, the bookkeeping of a large value.
+const COPY_OVERHEAD: u64 = 256;
 /// Entries whose memory a scan fetches together.
 const SCAN_BATCH: usize = 16;
 /// Under so many segments a shard has only three classes of time to live.
@@ -270,6 +272,21 @@ impl Shard {
             }
             (Role::Primary, Role::Primary) | (Role::Backup, Role::Backup) => {}
         }
+    }
+
+    /// Whether `count` entries of `len` bytes in all can certainly be written to a backup slot: room is there for them and
+    /// for what their tables may grow by.
+    #[must_use]
+    pub fn has_room_for_copies(&self, slot: Slot, count: usize, len: usize) -> bool {
+        let table_idx = self.common.table_idx(slot);
+        let tables = self.spaces.iter().map(|space| space.tables[table_idx].charge());
+        // A table is rebuilt beside itself, and at most half as large again.
+        let tables = 3 * tables.sum::<u64>() + Space::fixed_charge(&self.common.geometry);
+        let per_entry = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(COPY_OVERHEAD);
+        let entries = per_entry.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        // The rest of an open segment may be too short for any of them.
+        let need = entries.saturating_mul(2).saturating_add(tables + 2 * self.common.seg_bytes());
+        self.common.budget.used().saturating_add(need) <= self.common.budget.ceiling(Purse::Backup)
     }
 
     /// The role of a slot.

@@ -218,6 +218,16 @@ impl Replicas {
         out.messages.push((member, Message { slot, body }));
     }
 
+    /// Whether another member has, or is being given, a copy of `slot` from this primary. While nobody is, there is
+    /// nobody to tell what was executed, and nothing has to be appended.
+    #[must_use]
+    pub fn is_followed(&self, slot: Slot) -> bool {
+        let Some(primary) = &self.replica(slot).primary else { return false };
+        !primary.followers.is_empty()
+            || !primary.transfers.is_empty()
+            || !self.required(slot).is_empty()
+    }
+
     /// Takes an operation that was executed and applied to the store into the slot's order; it is sent with the next
     /// [`Replicas::flush`].
     ///

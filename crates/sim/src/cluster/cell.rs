@@ -1,15 +1,20 @@
-//! One shard of a simulated node: entries, their order, and the requests that wait.
+//! One shard of a simulated node: the shipped shard with its engine, and the requests that wait.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use ringhold_cluster::replication::{
-    Admission, Event, Executed, Outbox, Release, Replicas, SlotStore, Ticket,
-};
+use ringhold_cluster::replication::{Admission, Event, Release, Replicas, Ticket};
+use ringhold_node::content_types::ContentTypes;
+use ringhold_node::shard_cell::{Key, ShardCell};
+use ringhold_store::entry::{Decision, Lookup, Outcome, Put, Value, ValueRef};
+use ringhold_store::hash::HashSeed;
+use ringhold_types::entry::{ContentType, Deadlines};
+use ringhold_types::id::NamespaceId;
 use ringhold_types::slot::Slot;
-use ringhold_types::time::{Duration, Instant, Now};
+use ringhold_types::time::{Duration, Instant, Now, UnixTime};
 
-use crate::cluster::slot_of;
-use crate::cluster::store::{Entry, Store, effect};
+use crate::cluster::memory::Memory;
+use crate::cluster::{KeyName, name_of};
 use crate::machine::ConnId;
 use crate::registers::message::{Command, Request, Response, Status};
 
@@ -17,6 +22,8 @@ use crate::registers::message::{Command, Request, Response, Status};
 const HOLD: Duration = Duration::from_secs(1);
 /// Requests that wait; more are turned away.
 const HELD_MAX: usize = 1024;
+/// Entries that a tick reclaims at most.
+const TICK_ITEMS: u64 = 64;
 
 /// An answer to a client.
 pub type Reply = (ConnId, Response);
@@ -24,10 +31,9 @@ pub type Reply = (ConnId, Response);
 /// One shard.
 #[derive(Debug)]
 pub struct Cell {
-    /// The order of its slots.
-    pub replicas: Replicas,
-    /// Its entries.
-    pub store: Store,
+    /// Its entries and the order of its slots.
+    pub shard: ShardCell,
+    seed: HashSeed,
     held: VecDeque<(Instant, ConnId, Request)>,
     waiting: BTreeMap<Ticket, (ConnId, Response)>,
     tickets: u64,
@@ -36,12 +42,14 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A shard with nothing in it.
+    /// Shard `idx` with nothing in it.
     #[must_use]
-    pub fn new(replicas: Replicas) -> Self {
+    pub fn new(idx: usize, memory: &Memory, replicas: Replicas) -> Self {
+        let mut shard = ShardCell::new(idx, &memory.geometry, memory.seed, &memory.budget);
+        shard.copy(replicas, Arc::new(ContentTypes::default()));
         Self {
-            replicas,
-            store: Store::default(),
+            shard,
+            seed: memory.seed,
             held: VecDeque::new(),
             waiting: BTreeMap::new(),
             tickets: 0,
@@ -49,15 +57,24 @@ impl Cell {
         }
     }
 
+    /// The order of its slots.
+    ///
+    /// # Panics
+    ///
+    /// Never: the shards of a member have one.
+    #[must_use]
+    pub fn replicas(&self) -> &Replicas {
+        self.shard.replicas().expect("a member's shard")
+    }
+
     /// Executes a request, or keeps it until it can be.
     pub fn request(
         &mut self,
         now: Now,
         (conn, request): (ConnId, Request),
-        out: &mut Outbox,
         replies: &mut Vec<Reply>,
     ) {
-        if let Some(request) = self.execute(now, (conn, request), out, replies) {
+        if let Some(request) = self.execute(now, (conn, request), replies) {
             if self.held.len() < HELD_MAX {
                 self.held.push_back((now.instant, conn, request));
             } else {
@@ -66,10 +83,10 @@ impl Cell {
         }
     }
 
-    /// Tries again what was kept, and acts on what has happened.
-    pub fn settle(&mut self, now: Now, out: &mut Outbox, replies: &mut Vec<Reply>) {
+    /// Acts on what has happened, and tries again what was kept.
+    pub fn settle(&mut self, now: Now, events: Vec<Event>, replies: &mut Vec<Reply>) {
         let mut is_ready = false;
-        for event in std::mem::take(&mut out.events) {
+        for event in events {
             match event {
                 Event::Release { ticket, release } => {
                     let (conn, response) = self.waiting.remove(&ticket).expect("it waits, once");
@@ -89,19 +106,24 @@ impl Cell {
             }
         }
         if is_ready {
-            self.retry(now, out, replies);
+            self.retry(now, replies);
         }
     }
 
     /// Tries again what was kept; what was kept for too long is turned away.
-    pub fn retry(&mut self, now: Now, out: &mut Outbox, replies: &mut Vec<Reply>) {
+    pub fn retry(&mut self, now: Now, replies: &mut Vec<Reply>) {
         for (since, conn, request) in std::mem::take(&mut self.held) {
             if now.instant.since(since) >= HOLD {
                 replies.push((conn, elsewhere(request.call)));
-            } else if let Some(request) = self.execute(now, (conn, request), out, replies) {
+            } else if let Some(request) = self.execute(now, (conn, request), replies) {
                 self.held.push_back((since, conn, request));
             }
         }
+    }
+
+    /// Reclaims what expired.
+    pub fn reclaim(&mut self, now: Now) {
+        self.shard.tick(now, TICK_ITEMS);
     }
 
     /// Executes a request; it is handed back when it has to wait.
@@ -109,16 +131,27 @@ impl Cell {
         &mut self,
         now: Now,
         (conn, request): (ConnId, Request),
-        out: &mut Outbox,
         replies: &mut Vec<Reply>,
     ) -> Option<Request> {
-        let keys = keys_of(&request.command);
-        let slot = slot_of(keys.first().copied().unwrap_or(0));
-        let outcome = self.outcome(slot, &request.command);
-        let admission = if outcome.is_write {
-            self.replicas.may_write(slot, now.instant)
+        let names: Vec<KeyName> = keys_of(&request.command).into_iter().map(name_of).collect();
+        let keys: Vec<Key<'_>> = names.iter().map(|name| self.key(name)).collect();
+        let slot = keys.first().map_or(Slot::MIN, |key| key.at.slot);
+        let may_write = self.shard.may_write(slot, now);
+        if may_write.is_ok() {
+            // What is told to be gone is gone in the slot's order.
+            for &key in &keys {
+                if matches!(self.shard.peek(key, now), Lookup::Expired) {
+                    self.shard.reap(key, now);
+                }
+            }
+        }
+        let is_expired = |key: &&Key<'_>| matches!(self.shard.peek(**key, now), Lookup::Expired);
+        let would = self.outcome(&keys, now, &request.command);
+        let is_write = !would.changes.is_empty();
+        let admission = if is_write || keys.iter().any(|key| is_expired(&key)) {
+            may_write
         } else {
-            self.replicas.may_read(slot, now.instant)
+            self.shard.may_read(slot, now)
         };
         match admission {
             Ok(()) => {}
@@ -129,92 +162,115 @@ impl Cell {
             }
             Err(Admission::Held | Admission::TooFewCopies) => return Some(request),
         }
-        let generation = self.replicas.view().map.slot(slot).generation.0;
-        let mut response = Response {
+        let mut version = would.version;
+        if is_write {
+            self.shard.begin_step(slot);
+            for (&key, &change) in keys.iter().zip(&would.changes) {
+                version = self.write(key, now, change);
+            }
+            self.shard.end_step();
+        }
+        if keys.len() > 1 {
+            // Every entry has a version of its own.
+            version = 0;
+        }
+        let generation = self.replicas().view().map.slot(slot).generation.0;
+        let response = Response {
             call: request.call,
-            status: outcome.status,
-            value: outcome.value,
-            version: outcome.version,
+            status: would.status,
+            value: would.value,
+            version,
             generation,
         };
-        let gate = if outcome.is_write {
-            let version = self.store.next_version(slot, now.unix_micros);
-            response.version = version;
-            let changes: Vec<(u32, Option<Entry>)> = outcome
-                .changes
-                .iter()
-                .map(|&(key, value)| (key, Some((value, version)).filter(|_| value != 0)))
-                .collect();
-            let effect = effect(&changes);
-            self.store.apply(slot, &effect).expect("it is one");
-            let touched = if let [key] = keys[..] { u64::from(key) + 1 } else { 0 };
-            let stamp = self.store.stamp(slot);
-            Some(self.replicas.append(slot, Executed { effect: &effect, touched, stamp }, out))
-        } else {
-            let touched: Vec<u64> = keys.iter().map(|&key| u64::from(key) + 1).collect();
-            self.replicas.gate(slot, &touched)
-        };
-        match gate {
+        match self.shard.gate(slot, &keys) {
             None => replies.push((conn, response)),
             Some(gate) => {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
                 self.waiting.insert(ticket, (conn, response));
-                self.replicas.wait(slot, gate, (ticket, outcome.is_write), out);
+                self.shard.wait(slot, gate, ticket, is_write);
             }
         }
         None
     }
 
+    fn key<'a>(&self, name: &'a KeyName) -> Key<'a> {
+        let bytes = name.as_bytes();
+        Key { namespace: NamespaceId::DEFAULT, bytes, at: self.seed.key(bytes) }
+    }
+
+    /// Makes one change; the version that the entry has then, 0 if there is none.
+    fn write(&mut self, key: Key<'_>, now: Now, (value, deadline): Written) -> u64 {
+        let bytes = value.to_le_bytes();
+        let outcome = self.shard.update(key, now, |_| match value {
+            0 => Decision::Delete,
+            _ => Decision::Put(Put {
+                value: Value::Bytes(&bytes),
+                kind: 0,
+                deadlines: Deadlines { hard: deadline, soft: None },
+                client_flags: 0,
+                content_type: ContentType::NONE,
+            }),
+        });
+        match outcome.expect("the keys of a run fit every node") {
+            Outcome::Put { version, .. } => version.0,
+            Outcome::Kept | Outcome::Touched | Outcome::Deleted => 0,
+        }
+    }
+
+    /// The value and the version of a key; zeros: it is not there.
+    fn found(&self, key: Key<'_>, now: Now) -> (u64, u64) {
+        let Lookup::Hit(entry) = self.shard.peek(key, now) else { return (0, 0) };
+        let ValueRef::Bytes(bytes) = entry.value() else { panic!("values of a run are short") };
+        let value = bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+        (value, entry.version().0)
+    }
+
     /// What a command would do to the entries as they are.
-    fn outcome(&self, slot: Slot, command: &Command) -> Would {
-        let found = |key: u32| self.store.find(slot, key).unwrap_or_default();
-        let reads = |status, (value, version): Entry| Would {
-            status,
-            value,
-            version,
-            is_write: false,
-            changes: Vec::new(),
-        };
-        let writes = |value, changes| Would {
-            status: Status::Done,
-            value,
-            version: 0,
-            is_write: true,
-            changes,
-        };
+    fn outcome(&self, keys: &[Key<'_>], now: Now, command: &Command) -> Would {
+        let (value, version) = keys.first().map_or((0, 0), |&key| self.found(key, now));
+        let reads = |status, value, version| Would { status, value, version, changes: vec![] };
+        let writes = |value, changes| Would { status: Status::Done, value, version: 0, changes };
         match command {
-            Command::Get(key) => reads(Status::Done, found(*key)),
-            Command::Delete(key) if found(*key).0 == 0 => reads(Status::Refused, (0, 0)),
-            Command::Delete(key) => writes(0, vec![(*key, 0)]),
-            Command::Incr(key) => {
-                let number = found(*key).0 + 1;
-                writes(number, vec![(*key, number)])
+            Command::Get(_) => reads(Status::Done, value, version),
+            Command::Delete(_) if value == 0 => reads(Status::Refused, 0, 0),
+            Command::Delete(_) => writes(0, vec![(0, None)]),
+            Command::Incr(_) => writes(value + 1, vec![(value + 1, None)]),
+            Command::Cas(_, expected, _) if version != *expected => {
+                reads(Status::Refused, value, version)
             }
-            Command::Cas(key, version, _) if found(*key).1 != *version => {
-                reads(Status::Refused, found(*key))
+            Command::Cas(_, _, value) => writes(*value, vec![(*value, None)]),
+            Command::Set(pairs) => {
+                writes(0, pairs.iter().map(|&(_, value)| (value, None)).collect())
             }
-            Command::Cas(key, _, value) => writes(*value, vec![(*key, *value)]),
-            Command::Set(pairs) => writes(0, pairs.clone()),
+            Command::SetFor(_, value, ttl_ms) => {
+                let clock =
+                    self.shard.clock(keys.first().map_or(Slot::MIN, |key| key.at.slot), now);
+                writes(0, vec![(*value, Some(UnixTime(clock.0 + ttl_ms)))])
+            }
         }
     }
 }
+
+/// The value that a key then has (0: none), and when it dies.
+type Written = (u64, Option<UnixTime>);
 
 /// What a command would do.
 struct Would {
     status: Status,
     value: u64,
     version: u64,
-    is_write: bool,
-    /// The value that each key then has; 0: none.
-    changes: Vec<(u32, u64)>,
+    /// Of each key; none: it only reads.
+    changes: Vec<Written>,
 }
 
 fn keys_of(command: &Command) -> Vec<u32> {
     match command {
-        Command::Get(key) | Command::Delete(key) | Command::Incr(key) | Command::Cas(key, ..) => {
-            vec![*key]
-        }
+        Command::Get(key)
+        | Command::Delete(key)
+        | Command::Incr(key)
+        | Command::Cas(key, ..)
+        | Command::SetFor(key, ..) => vec![*key],
         Command::Set(pairs) => pairs.iter().map(|(key, _)| *key).collect(),
     }
 }

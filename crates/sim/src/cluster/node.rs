@@ -1,5 +1,4 @@
-//! A whole simulated node: the shipped core and peer connections, shards of this crate's own store, and the disk for the
-//! metadata log.
+//! A whole simulated node: the shipped core, peer connections and shards, and the disk for the metadata log.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use ringhold_cluster::meta::disk::{self, Expected, Header};
 use ringhold_cluster::meta::membership::RaftId;
 use ringhold_cluster::meta::output::Persist;
 use ringhold_cluster::node::{Announcement, NodeName};
-use ringhold_cluster::replication::{Outbox, Proposals, Replicas, Role};
+use ringhold_cluster::replication::{Proposals, Replicas, Role};
 use ringhold_cluster::view::{Leases, View};
 use ringhold_node::core::{Core, Identity, Input as CoreInput, Output as CoreOutput};
 use ringhold_node::peers::{PeerOut, Peers};
@@ -20,6 +19,8 @@ use ringhold_types::slot::Slot;
 use ringhold_types::time::Now;
 
 use crate::cluster::cell::{Cell, Reply};
+use crate::cluster::memory::Memory;
+use crate::cluster::slot_of;
 use crate::machine::{
     Address, Birth, ConnId, DiskId, Framing, HostId, Input, Machine, Output, Outputs,
 };
@@ -28,9 +29,10 @@ use crate::registers::node::PORT_CLIENT;
 
 /// Where nodes talk to each other.
 const PORT_PEER: u16 = 1;
-const SHARDS: usize = 8;
 /// Bytes of transfers that a shard sends in a tick.
-const TRANSFER_LEN: usize = 4096;
+const TRANSFER_LEN: usize = 16 * 1024;
+/// The secret of the keys' hashes.
+const HASH_SEED: u64 = 1;
 const LOG: &str = "meta";
 
 /// The machine.
@@ -66,7 +68,7 @@ impl Node {
             durability: Durability::Disk,
         };
         let settings = Settings { replicas: 2, ..Settings::STANDARD };
-        let founding = Founding { cluster: ClusterId(1), hash_seed: 1, settings };
+        let founding = Founding { cluster: ClusterId(1), hash_seed: HASH_SEED, settings };
         let mut first = Vec::new();
         let now = ringhold_types::time::Instant(0);
         let core = match &recovered {
@@ -83,9 +85,10 @@ impl Node {
             me: Member::default(),
             leases: Arc::new(Leases::default()),
         });
-        let cells = (0..SHARDS)
-            .map(|shard| Cell::new(Replicas::new(Arc::clone(&view), shard, SHARDS)))
-            .collect();
+        let memory = Memory::new(HASH_SEED);
+        let shards = memory.geometry.shards;
+        let replicas = |shard| Replicas::new(Arc::clone(&view), shard, shards);
+        let cells = (0..shards).map(|shard| Cell::new(shard, &memory, replicas(shard))).collect();
         Self {
             core,
             peers: Peers::new((nonce, raft_id), seeds, 0),
@@ -109,7 +112,11 @@ impl Node {
     /// What it is to a slot.
     #[must_use]
     pub fn role(&self, slot: Slot) -> Role {
-        self.cells[slot.index() % SHARDS].replicas.role(slot)
+        self.cells[self.shard_of(slot)].replicas().role(slot)
+    }
+
+    fn shard_of(&self, slot: Slot) -> usize {
+        slot.index() % self.cells.len()
     }
 
     /// A copy that failed a check, and which.
@@ -124,7 +131,10 @@ impl Node {
     ///
     /// When it does not.
     pub fn check_invariants(&self) {
-        self.cells.iter().for_each(|cell| cell.replicas.check_invariants());
+        for cell in &self.cells {
+            cell.replicas().check_invariants();
+            cell.shard.check_invariants();
+        }
     }
 
     /// Steps the core with an input, and does everything that comes of it.
@@ -151,10 +161,9 @@ impl Node {
                     let mut peer = Vec::new();
                     self.peers.set_map(self.me, &view.map, &mut peer);
                     self.on_peers(now, peer, out);
-                    for shard in 0..SHARDS {
-                        self.with_cell(now, shard, out, |cell, outbox, _| {
-                            let view = Arc::clone(&view);
-                            cell.replicas.set_view(now.instant, view, &mut cell.store, outbox);
+                    for shard in 0..self.cells.len() {
+                        self.with_cell(now, shard, out, |cell, _| {
+                            cell.shard.set_view(now, Arc::clone(&view));
                         });
                     }
                     let mut more = Vec::new();
@@ -164,10 +173,11 @@ impl Node {
                 }
                 CoreOutput::Wish { wish } => {
                     for slot in wish.batch.slots.iter() {
-                        let cell = &mut self.cells[slot.index() % SHARDS];
-                        let ver = cell.replicas.view().map.slot(slot).ver;
+                        let shard = self.shard_of(slot);
+                        let cell = &mut self.cells[shard];
+                        let ver = cell.replicas().view().map.slot(slot).ver;
                         if ver <= wish.batch.as_of {
-                            cell.replicas.want(slot, ver, wish.want);
+                            cell.shard.want(slot, ver, wish.want);
                         }
                     }
                 }
@@ -211,19 +221,28 @@ impl Node {
         now: Now,
         shard: usize,
         out: &mut Outputs,
-        step: impl FnOnce(&mut Cell, &mut Outbox, &mut Vec<Reply>),
+        step: impl FnOnce(&mut Cell, &mut Vec<Reply>),
     ) {
-        let (mut outbox, mut replies) = (Outbox::default(), Vec::new());
+        let (mut messages, mut replies) = (Vec::new(), Vec::new());
         let cell = &mut self.cells[shard];
-        step(cell, &mut outbox, &mut replies);
-        cell.settle(now, &mut outbox, &mut replies);
-        cell.replicas.flush(now.instant, &mut outbox);
-        // What the flush released by itself.
-        cell.settle(now, &mut outbox, &mut replies);
-        cell.replicas.flush(now.instant, &mut outbox);
+        let expired = cell.shard.removed().expired;
+        step(cell, &mut replies);
+        loop {
+            cell.shard.flush(now);
+            let outbox = cell.shard.take_outbox();
+            messages.extend(outbox.messages);
+            if outbox.events.is_empty() {
+                break;
+            }
+            // What is released or can be tried again may cause more.
+            cell.settle(now, outbox.events, &mut replies);
+        }
+        if cell.shard.removed().expired > expired {
+            out.cover("cluster.expired");
+        }
         let map = Arc::clone(self.core.map());
         let mut peer = Vec::new();
-        for (to, message) in outbox.messages {
+        for (to, message) in messages {
             self.peers.send_data(now.instant, (to, &message), &map, &mut peer);
         }
         self.on_peers(now, peer, out);
@@ -253,19 +272,18 @@ impl Node {
                 }
                 PeerOut::Data { from, message } => {
                     self.with_core(now, CoreInput::Heard { from }, out);
-                    let shard = message.slot.index() % SHARDS;
-                    self.with_cell(now, shard, out, |cell, outbox, _| {
-                        let at = (from, message);
-                        cell.replicas.receive(now.instant, at, &mut cell.store, outbox);
+                    let shard = self.shard_of(message.slot);
+                    self.with_cell(now, shard, out, |cell, _| {
+                        cell.shard.receive(now, from, message);
                     });
                 }
                 PeerOut::Refused { member } => {
                     self.with_core(now, CoreInput::Refused { member }, out);
                 }
                 PeerOut::Reopened { member } => {
-                    for shard in 0..SHARDS {
-                        self.with_cell(now, shard, out, |cell, outbox, _| {
-                            cell.replicas.reconnected(now.instant, member, outbox);
+                    for shard in 0..self.cells.len() {
+                        self.with_cell(now, shard, out, |cell, _| {
+                            cell.shard.reconnected(now, member);
                         });
                     }
                 }
@@ -279,12 +297,13 @@ impl Node {
     fn tick(&mut self, now: Now, out: &mut Outputs) {
         self.with_core(now, CoreInput::Tick, out);
         let mut proposals = Proposals::new();
-        for shard in 0..SHARDS {
-            self.with_cell(now, shard, out, |cell, outbox, replies| {
+        for shard in 0..self.cells.len() {
+            self.with_cell(now, shard, out, |cell, replies| {
                 let mut len = TRANSFER_LEN;
-                cell.replicas.tick(now.instant, &mut len, &mut cell.store, outbox);
-                cell.retry(now, outbox, replies);
-                cell.replicas.propose(now.instant, &mut proposals);
+                cell.shard.tick_copies(now, &mut len);
+                cell.reclaim(now);
+                cell.retry(now, replies);
+                cell.shard.propose(now, &mut proposals);
             });
         }
         if !proposals.is_empty() {
@@ -333,9 +352,9 @@ impl Machine for Node {
                         requests.push(Request::decode(&message));
                     }
                     for request in requests {
-                        let shard = shard_of(&request);
-                        self.with_cell(now, shard, out, |cell, outbox, replies| {
-                            cell.request(now, (conn, request), outbox, replies);
+                        let shard = self.shard_of(slot_of(request.command.key()));
+                        self.with_cell(now, shard, out, |cell, replies| {
+                            cell.request(now, (conn, request), replies);
                         });
                     }
                 }
@@ -349,18 +368,6 @@ impl Machine for Node {
         }
         self.on_peers(now, peer, out);
     }
-}
-
-fn shard_of(request: &Request) -> usize {
-    use crate::registers::message::Command;
-
-    let key = match &request.command {
-        Command::Get(key) | Command::Delete(key) | Command::Incr(key) | Command::Cas(key, ..) => {
-            *key
-        }
-        Command::Set(pairs) => pairs.first().map_or(0, |pair| pair.0),
-    };
-    crate::cluster::slot_of(key).index() % SHARDS
 }
 
 fn conn(connection: u64) -> ConnId {

@@ -224,8 +224,10 @@ impl Machine for Client {
 fn command(operation: &Operation, version: u64) -> Command {
     match operation {
         Operation::Get(key) => Command::Get(key.0),
-        Operation::Set(key, value) | Operation::SetFor(key, value, _) => {
-            Command::Set(vec![(key.0, value.0)])
+        Operation::Set(key, value) => Command::Set(vec![(key.0, value.0)]),
+        Operation::SetFor(key, value, ttl) => {
+            let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+            Command::SetFor(key.0, value.0, ttl_ms)
         }
         Operation::Delete(key) => Command::Delete(key.0),
         Operation::Cas { key, value, .. } => Command::Cas(key.0, version, value.0),

@@ -59,6 +59,23 @@ pub enum Command {
     Cas(u32, u64, u64),
     /// Write keys.
     Set(Vec<(u32, u64)>),
+    /// Write a key that dies after so many milliseconds.
+    SetFor(u32, u64, u64),
+}
+
+impl Command {
+    /// Its first key.
+    #[must_use]
+    pub fn key(&self) -> u32 {
+        match self {
+            Self::Get(key)
+            | Self::Delete(key)
+            | Self::Incr(key)
+            | Self::Cas(key, ..)
+            | Self::SetFor(key, ..) => *key,
+            Self::Set(pairs) => pairs.first().map_or(0, |pair| pair.0),
+        }
+    }
 }
 
 /// To a client.
@@ -185,6 +202,9 @@ impl Request {
                 numbers.push(4);
                 numbers.extend(pairs.iter().flat_map(|&(key, value)| [u64::from(key), value]));
             }
+            Command::SetFor(key, value, ttl_ms) => {
+                numbers.extend([5, u64::from(*key), *value, *ttl_ms]);
+            }
         }
         put(out, &[numbers.len() as u64]);
         put(out, &numbers);
@@ -211,6 +231,7 @@ impl Request {
                 }
                 Command::Set(pairs)
             }
+            5 => Command::SetFor(numbers.small(), numbers.sure(), numbers.sure()),
             kind => panic!("a kind of command: {kind}"),
         };
         Self { call, command }

@@ -656,6 +656,7 @@ impl Node {
                 let effects = pairs.iter().map(|&(key, value)| Effect { key, value }).collect();
                 (answer(Status::Done, 0, 0), effects)
             }
+            Command::SetFor(..) => unreachable!("registers keep their values for ever"),
         }
     }
 
