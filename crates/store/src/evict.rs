@@ -95,7 +95,7 @@ impl Space {
     ) -> bool {
         // What is only compacted needs the reserve for its copies, and a call that may still copy.
         let may_compact =
-            mode == Mode::Judge || (common.pool.len() >= RESERVE && common.may_copy());
+            mode == Mode::Judge || (common.pool.len() >= RESERVE && common.may_judge());
         if may_compact
             && (mode == Mode::Judge || !self.evicts)
             && let Some(id) = self.worst_segment(common, log, now)

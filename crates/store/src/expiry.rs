@@ -13,10 +13,6 @@ const EXPIRED_SHARE: u64 = 256 / 3;
 
 /// How many segments' bookkeeping a tick looks at before the shard's clients are served again.
 const SEGS_SWEPT: usize = 256;
-/// How many segments of a space a tick compacts while there is room: with ten ticks a second, 16 shards and segments of
-/// 32 KiB, 20 MiB a second, one or two hundredths of a processor.
-const COMPACTIONS_PER_TICK: usize = 4;
-
 /// What one tick may still do, over all spaces of its shard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TickWork {
@@ -66,7 +62,8 @@ impl Space {
                 return true;
             }
             self.sweep_left -= 1;
-            self.tick_at = (self.tick_at + 1) % self.segs.len();
+            let count = self.segs.len();
+            self.tick_at = (self.tick_at + 1) % count;
             let seg = &self.segs[self.tick_at];
             let is_worth = seg.is_expired(now)
                 || (seg.expired_share(now) > EXPIRED_SHARE
@@ -78,6 +75,12 @@ impl Space {
                 continue;
             }
             let seg = &self.segs[self.tick_at];
+            if !seg.is_expired(now) && !common.may_copy(u64::from(seg.live)) {
+                // The next tick begins with it.
+                self.sweep_left += 1;
+                self.tick_at = (self.tick_at + count - 1) % count;
+                return true;
+            }
             if seg.state == State::Open {
                 let (queue, class) = (seg.queue, seg.class);
                 self.seal(queue, class);
@@ -99,12 +102,15 @@ impl Space {
         now: UnixTime,
         work: TickWork,
     ) {
-        for _ in 0..COMPACTIONS_PER_TICK {
+        loop {
             let is_much_dead = self.dead * DEAD_PART > self.used_segments() * common.seg_bytes();
             if !is_much_dead || work.is_done(common) {
                 return;
             }
             let Some(id) = self.worst_segment(common, log, now) else { return };
+            if !common.may_copy(u64::from(self.segs[id as usize].live)) {
+                return;
+            }
             if !self.evacuate(common, log, now, id, Mode::Keep) {
                 return;
             }

@@ -30,7 +30,7 @@ pub use crate::space::Work;
 use crate::space::{Common, Detached, RESERVE, Space};
 pub use probe::Probe;
 
-/// The most segments that one call evacuates.
+/// The most segments that one call evacuates, beside as many as a large value that it brings fills.
 pub const EVACUATIONS_MAX: u64 = 4;
 /// More than an entry takes beside what travels of it: its header, its word, the bookkeeping of a large value.
 const COPY_OVERHEAD: u64 = 256;
@@ -38,8 +38,8 @@ const COPY_OVERHEAD: u64 = 256;
 const SCAN_BATCH: usize = 16;
 /// Under so many segments a shard has only three classes of time to live.
 const COARSE_SEGMENTS: u64 = 512;
-/// From this evacuation of a call on, everything that may go goes.
-const FORCE_FROM: u64 = EVACUATIONS_MAX - 1;
+/// In so many last evacuations of a call for a small value everything that may go goes.
+const FORCED: u64 = 1;
 
 /// One shard of a node's memory.
 #[derive(Debug)]
@@ -103,6 +103,7 @@ impl Shard {
             born: 0,
             work: Work::default(),
             before: Work::default(),
+            brought: 0,
             is_coarse: geometry.limit / shards < COARSE_SEGMENTS * seg_bytes,
         };
         for _ in 0..RESERVE {
@@ -202,11 +203,14 @@ impl Shard {
     /// about `max_items` entries, or the segment or table that passes them, of all spaces together.
     pub fn tick(&mut self, now: UnixTime, log: &mut impl Log, max_items: u64) -> Tick {
         self.common.begin_call();
-        let work = TickWork::new(&self.common, max_items, EVACUATIONS_MAX);
-        let (mut walked, mut more) = (0, false);
         let count = self.spaces.len();
         // Another space is first every time, so that none waits for ever.
         self.first_space = (self.first_space + 1) % count.max(1);
+        // What there is too much of waits for nothing that only might be had.
+        let is_over = self.is_over_limit() || self.spaces.iter().any(|space| self.is_over(space));
+        let reclaimed = if is_over { EVACUATIONS_MAX / 2 } else { EVACUATIONS_MAX };
+        let work = TickWork::new(&self.common, max_items, reclaimed);
+        let (mut walked, mut more) = (0, false);
         for step in 0..count {
             let space = &mut self.spaces[(self.first_space + step) % count];
             let left = max_items.saturating_sub(walked + work.items(&self.common));
@@ -215,24 +219,34 @@ impl Shard {
             more |= space.sweep(&mut self.common, log, now, work);
             space.compact(&mut self.common, log, now, work);
         }
-        for step in 0..count {
-            let idx = (self.first_space + step) % count;
-            if self.spaces[idx].evicts && !self.spaces[idx].is_within_quota(&self.common, 0) {
-                more |= work.is_done(&self.common) || !self.shed(idx, now, log);
-            }
-        }
-        for _ in 0..EVACUATIONS_MAX {
-            if self.common.budget.used() <= self.common.budget.ceiling(Purse::Common) {
-                break;
-            }
-            // What was swept and compacted counts: what is left of the copies is judged, then all goes.
-            let mode = if self.common.may_copy() { self.mode() } else { Mode::Force };
-            more |= self.evict_somewhere(None, now, log, mode);
-            while self.common.trim() {}
-        }
         // What became free since the last tick and was not written to is for all shards.
         while self.common.trim() {}
+        while self.common.evacuations_left() > 0 && self.is_over_limit() {
+            // What was swept and compacted counts: what is left of the copies is judged, then all goes.
+            let mode = if self.common.may_judge() { self.mode() } else { Mode::Force };
+            if !self.evict_somewhere(None, now, log, mode) {
+                break;
+            }
+            more = true;
+            while self.common.trim() {}
+        }
+        for step in 0..count {
+            let idx = (self.first_space + step) % count;
+            if self.is_over(&self.spaces[idx]) {
+                more |= !self.shed(idx, now, log);
+            }
+        }
         Tick { handled: walked + work.items(&self.common), more }
+    }
+
+    /// Whether more is used than entries of primary slots may use: the limit was lowered.
+    fn is_over_limit(&self) -> bool {
+        self.common.budget.used() > self.common.budget.ceiling(Purse::Common)
+    }
+
+    /// Whether a space has more than its quota and can give it up.
+    fn is_over(&self, space: &Space) -> bool {
+        space.evicts && !space.is_within_quota(&self.common, 0)
     }
 
     /// Evicts one segment and gives its memory to all shards. False when nothing could go.
@@ -320,7 +334,7 @@ impl Shard {
             return Ok(true);
         }
         self.check_spaces(ns)?;
-        let idx = self.with_room(now, log, EVACUATIONS_MAX, |shard| {
+        let idx = self.with_room(now, log, (0, FORCED), |shard| {
             shard.space_idx(ns).ok_or((None, Want::Engine))
         })?;
         self.spaces[idx].quota = quota;
@@ -329,23 +343,27 @@ impl Shard {
     }
 
     /// Evacuates one segment before it is needed, so that a write that opens a segment finds one and nothing has to be
-    /// dropped for want of time; from when the open segment is half full. How many it were.
+    /// dropped for want of time; from when the open segment is half full.
     fn evict_ahead(
         &mut self,
         ns: NamespaceId,
         (queue, class): (Queue, u8),
         now: UnixTime,
         log: &mut dyn Log,
-    ) -> u64 {
+    ) {
         let common = &self.common;
         if common.pool.len() > RESERVE {
-            return 0;
+            return;
         }
-        let Some(idx) = self.spaces.iter().position(|space| space.ns == ns) else { return 0 };
+        let Some(idx) = self.spaces.iter().position(|space| space.ns == ns) else { return };
         let space = &self.spaces[idx];
         let open = space.open[queue.idx()][usize::from(class)] as usize;
         if (space.segs[open].len as usize) * 2 < common.geometry.seg_len {
-            return 0;
+            return;
+        }
+        // After a large value's pages there may be nothing left of what the call may do.
+        if common.evacuations_left() <= FORCED || !common.may_judge() {
+            return;
         }
         let seg_bytes = common.seg_bytes();
         let is_over = !space.is_within_quota(common, seg_bytes);
@@ -353,24 +371,24 @@ impl Shard {
             && (common.budget.has_room(2 * seg_bytes)
                 || !common.budget.has_fair_share(common.idx, seg_bytes))
         {
-            return 0;
+            return;
         }
         self.evict_somewhere(is_over.then_some(idx), now, log, self.mode());
-        1
     }
 
-    /// Evicts from a space that is over its quota; true when it is within, or can give nothing.
+    /// Evicts from a space that is over its quota, for as long as the call may; true when it is within, or can give
+    /// nothing.
     fn shed(&mut self, idx: usize, now: UnixTime, log: &mut dyn Log) -> bool {
-        for _ in 0..EVACUATIONS_MAX {
-            if self.spaces[idx].is_within_quota(&self.common, 0) {
-                return true;
+        while !self.spaces[idx].is_within_quota(&self.common, 0) {
+            if self.common.evacuations_left() == 0 {
+                return false;
             }
             if !self.spaces[idx].evict_segment(&mut self.common, log, now, Mode::Force) {
                 return true;
             }
             while self.common.trim() {}
         }
-        false
+        true
     }
 
     /// Drops everything of a namespace; nothing is appended to a log. True if there was anything.
@@ -481,16 +499,16 @@ impl Shard {
         UpdateError::Full { retry }
     }
 
-    /// Evicts until `attempt` succeeds, within the bound of `most` evacuations. What this shard cannot give is asked
-    /// of the others.
+    /// Evicts until `attempt` succeeds, for as long as the call may, less `kept` evacuations for what it does next; the
+    /// last `forced` of them judge nothing. What this shard cannot give is asked of the others.
     fn with_room<T>(
         &mut self,
         now: UnixTime,
         log: &mut dyn Log,
-        most: u64,
+        (kept, forced): (u64, u64),
         mut attempt: impl FnMut(&mut Self) -> Result<T, (Option<usize>, Want)>,
     ) -> Result<T, UpdateError> {
-        let mut evicted = 0;
+        let mut is_first = true;
         loop {
             let (space_idx, want) = match attempt(self) {
                 Ok(done) => return Ok(done),
@@ -501,7 +519,7 @@ impl Shard {
                 Want::Quota => space_idx,
                 Want::Engine => {
                     let has_share = self.common.budget.has_fair_share(self.common.idx, slack);
-                    if evicted == 0
+                    if is_first
                         && !has_share
                         && let Some(shard) = self.fullest_of_four()
                     {
@@ -510,16 +528,16 @@ impl Shard {
                     None
                 }
             };
-            // A large value has half of its evacuations judged, and the other half free enough for it.
-            let force_from = FORCE_FROM.max(most / 2).min(most - 1);
-            let is_spent = most <= EVACUATIONS_MAX && !self.common.may_copy();
-            let mode = if evicted >= force_from || is_spent { Mode::Force } else { self.mode() };
-            let is_forced = mode == Mode::Force;
-            let is_over = evicted >= most || {
-                evicted += 1;
-                !self.evict_somewhere(only, now, log, mode) && is_forced
-            };
-            if !is_over {
+            is_first = false;
+            let left = self.common.evacuations_left().saturating_sub(kept);
+            let is_judged = left > forced && self.common.may_judge();
+            let mode = if is_judged { self.mode() } else { Mode::Force };
+            let before = self.common.work.evacuations;
+            if left > 0 && self.evict_somewhere(only, now, log, mode) {
+                continue;
+            }
+            // An evacuation that judged and found no room for a copy is followed by one that copies nothing.
+            if mode != Mode::Force && self.common.work.evacuations > before {
                 continue;
             }
             return Err(match (only, self.fullest_other()) {
@@ -530,8 +548,9 @@ impl Shard {
         }
     }
 
-    /// Evicts one segment of the space at `only`, else of the one that holds most of those that can give one. All
-    /// spaces of a shard have the same fair share, so who holds most is farthest beyond it.
+    /// Evicts one segment of the space at `only`, else of the one that holds most of those that can give one; several are
+    /// tried while the call may evacuate. All spaces of a shard have the same fair share, so who holds most is farthest
+    /// beyond it.
     fn evict_somewhere(
         &mut self,
         only: Option<usize>,
@@ -550,6 +569,9 @@ impl Shard {
             let Some((idx, _)) = able.max_by_key(|(_, space)| space.held) else { return false };
             if self.spaces[idx].evict_segment(&mut self.common, log, now, mode) {
                 return true;
+            }
+            if self.common.evacuations_left() == 0 {
+                return false;
             }
             tried |= 1 << idx;
         }

@@ -20,7 +20,7 @@ use crate::hash::{HashSeed, KeyHash};
 use crate::item::Item;
 use crate::prefetch::prefetch;
 use crate::segment::{CLASSES, Queue, Seg, State};
-use crate::shard::Stats;
+use crate::shard::{EVACUATIONS_MAX, Stats};
 use crate::table::{Location, Table, Word};
 
 /// Buffers that only an evacuation may take: one for each queue it can write to.
@@ -36,8 +36,7 @@ const ITEM_LINES: [usize; 3] = [0, 64, 128];
 /// Bytes charged for the numbers that only an evacuation may take, number 0, and the least growth of the lists.
 const RESERVED_NUMBERS: u64 = (RESERVE + 1 + SEGS_GROWTH_MIN) as u64 * SEG_CHARGE;
 
-/// The most bytes that a call copies to make room for a small value, where segments are shorter than half of it (G5 of the
-/// design).
+/// The most bytes that a call copies beyond what its caller brings (G5 of the design), unless a segment is longer.
 const COPIED_MAX: u64 = 64 * 1024;
 /// The most words that a call moves to smaller tables (G5 of the design).
 const WORDS_MOVED_MAX: u64 = 32 * 1024;
@@ -57,6 +56,8 @@ pub(crate) struct Common {
     pub(crate) work: Work,
     /// What had been done when the present call began.
     pub(crate) before: Work,
+    /// The charge of the large value that the present call brings: as many segments as that fills may be evacuated for it.
+    pub(crate) brought: u64,
     /// Whether a segment is so large a part of a shard that there are few classes of time to live.
     pub(crate) is_coarse: bool,
 }
@@ -95,12 +96,24 @@ impl Common {
     /// Notes that a call begins: what it may do is counted from here.
     pub(crate) fn begin_call(&mut self) {
         self.before = self.work;
+        self.brought = 0;
     }
 
-    /// Whether one more segment can be copied in the present call.
-    pub(crate) fn may_copy(&self) -> bool {
+    /// How many segments the present call may still evacuate.
+    pub(crate) fn evacuations_left(&self) -> u64 {
+        let most = EVACUATIONS_MAX + self.brought.div_ceil(self.seg_bytes());
+        (self.before.evacuations + most).saturating_sub(self.work.evacuations)
+    }
+
+    /// Whether the present call may still copy so many bytes; what may not go is copied all the same.
+    pub(crate) fn may_copy(&self, bytes: u64) -> bool {
         let copied = self.work.bytes_moved - self.before.bytes_moved;
-        copied + self.seg_bytes() <= COPIED_MAX.max(2 * self.seg_bytes())
+        copied + bytes <= COPIED_MAX.max(self.seg_bytes())
+    }
+
+    /// Whether a segment that may be full of what is worth keeping can still be judged in the present call.
+    pub(crate) fn may_judge(&self) -> bool {
+        self.may_copy(self.seg_bytes())
     }
 
     /// Whether the present call may still move so many words to a smaller table; larger ones must be had.

@@ -79,6 +79,8 @@ struct Bench {
     seed: HashSeed,
     now: UnixTime,
     budget: alloc::sync::Arc<Budget>,
+    seg_bytes: u64,
+    large_len_min: usize,
 }
 
 impl Bench {
@@ -93,16 +95,25 @@ impl Bench {
         let budget = Budget::new(&geometry);
         let seed = HashSeed::new(7);
         let shard = Shard::new(0, geometry, seed, alloc::sync::Arc::clone(&budget));
-        Self { shard, twin: Twin::default(), seed, now: START, budget }
+        let seg_bytes = u64::try_from(geometry.seg_len).expect("a length");
+        let large_len_min = geometry.large_len_min;
+        Self { shard, twin: Twin::default(), seed, now: START, budget, seg_bytes, large_len_min }
     }
 
     fn update(&mut self, key: &str, decision: Decision<'_>) -> Result<Outcome, UpdateError> {
         let at = self.seed.key(key.as_bytes());
         let before = self.shard.work();
+        let brought = match &decision {
+            Decision::Put(Put { value: Value::Bytes(bytes), .. }) => bytes.len() + key.len() + 64,
+            Decision::Put(_) | Decision::Touch(_) | Decision::Delete | Decision::Keep => 0,
+        };
         let done =
             self.shard.update(NS, key.as_bytes(), at, self.now, &mut self.twin, |_| decision);
         let evacuations = self.shard.work().evacuations - before.evacuations;
-        assert!(evacuations <= 3 * EVACUATIONS_MAX + 20, "large values take their room as well");
+        let filled = crate::large::charge_of(brought).div_ceil(self.seg_bytes);
+        let filled = if brought < self.large_len_min { 0 } else { filled };
+        let most = EVACUATIONS_MAX + filled;
+        assert!(evacuations <= most, "{evacuations} evacuations, at most {most}");
         assert!(self.budget.used() <= self.budget.limit(), "the limit holds");
         done
     }

@@ -8,7 +8,7 @@ use ringhold_types::id::NamespaceId;
 use ringhold_types::limits::KEY_LEN_MAX;
 use ringhold_types::time::UnixTime;
 
-use super::{EVACUATIONS_MAX, Probe, Shard, Want};
+use super::{EVACUATIONS_MAX, FORCED, Probe, Shard, Want};
 use crate::budget::Purse;
 use crate::entry::{
     Change, ChangeValue, Decision, EntryRef, KIND_BYTES, Log, Outcome, Put, Role, UpdateError,
@@ -21,6 +21,9 @@ use crate::large::{self, LargeWriter};
 use crate::segment::{Queue, class_of};
 use crate::space::{Common, Space};
 use crate::table::Word;
+
+/// Evacuations of a call that a large value's pages leave for its entry.
+const KEPT_FOR_ITEM: u64 = EVACUATIONS_MAX / 2;
 
 /// The entry that a call is about.
 #[derive(Clone, Copy)]
@@ -97,6 +100,7 @@ impl Shard {
         log: &mut impl Log,
     ) -> Result<LargeWriter, UpdateError> {
         self.common.begin_call();
+        self.common.brought = large::charge_of(value_len);
         self.writer(ns, value_len, now, log)
     }
 
@@ -127,8 +131,9 @@ impl Shard {
         if !self.common.budget.begin_writing(charge) {
             return Err(UpdateError::Full { retry: true });
         }
-        let most = EVACUATIONS_MAX + 2 * charge / self.common.seg_bytes();
-        let taken = self.with_room(now, log, most, |shard| {
+        // So many give what it fills when nothing in them is kept; what the call has beyond them is judged.
+        let forced = charge.div_ceil(self.common.seg_bytes());
+        let taken = self.with_room(now, log, (KEPT_FOR_ITEM, forced), |shard| {
             let space = space_idx.map(|idx| &shard.spaces[idx]);
             if space.is_some_and(|space| !space.is_within_quota(&shard.common, charge)) {
                 return Err((space_idx, Want::Quota));
@@ -176,12 +181,10 @@ impl Shard {
         let is_backup = queue == Queue::Backup;
         let purse = if is_backup { Purse::Backup } else { Purse::Common };
         self.check_spaces(target.ns)?;
-        let ahead = if is_backup {
-            0
-        } else {
-            self.evict_ahead(target.ns, (queue, class), target.now, log)
-        };
-        self.with_room(target.now, log, EVACUATIONS_MAX - ahead, |shard| {
+        if !is_backup {
+            self.evict_ahead(target.ns, (queue, class), target.now, log);
+        }
+        self.with_room(target.now, log, (0, FORCED), |shard| {
             let Some(idx) = shard.space_idx(target.ns) else { return Err((None, Want::Engine)) };
             // What was there may have had to make room itself.
             let is_new = is_new || shard.find(target).is_none();
@@ -269,6 +272,8 @@ impl Shard {
                         None => self.put_inline(target, found.is_some(), draft, value, log),
                     };
                 }
+                let key_charge = Held::key_charge(target.key.len());
+                self.common.brought = large::charge_of(value.len()) + key_charge;
                 let mut writer = self.writer(target.ns, value.len(), target.now, log)?;
                 writer.write(value);
                 own = Some(writer);

@@ -15,38 +15,26 @@ use crate::shard::{EVACUATIONS_MAX, Work};
 
 /// The most words that a call moves to other tables.
 const WORDS_MAX: u64 = 32 * 1024;
-/// The most bytes that a write of a small value copies, unless segments are longer than half of it.
+/// The most bytes that a call copies beyond what it brings, unless a segment is longer.
 const COPIED_MAX: u64 = 64 * 1024;
 
-/// Asserts the bounds of one call, on a shard of so many spaces, where some entries may have to be kept.
-///
-/// An evacuation that finds no room for a copy stops, and the next space is tried: only where entries have to be kept
-/// can that be, and only there a call evacuates in more than one space.
-pub(super) fn check(geometry: &Geometry, call: Call, (spaces, is_kept): (usize, bool), work: Work) {
+/// Asserts the bounds of one call. Where some entries have to be kept (`is_kept`), they are copied whatever they are, and an
+/// evacuation may find no room for a copy, stop, and leave it to another space's.
+pub(super) fn check(geometry: &Geometry, call: Call, is_kept: bool, work: Work) {
     let seg_bytes = u64::try_from(geometry.seg_len).expect("a length");
-    let spaces = u64::try_from(spaces).expect("a count");
-    let tried = if is_kept { spaces } else { 1 };
-    let most = match call {
-        Call::Update => tried * EVACUATIONS_MAX,
-        // Room for the pages, and then for the entry.
-        Call::Large { charge } => tried * (2 * EVACUATIONS_MAX + 2 * charge / seg_bytes),
-        // What expired or is dead in all spaces, what is over a quota, and what is over the limit.
-        Call::Tick => 2 * EVACUATIONS_MAX + tried * EVACUATIONS_MAX,
-        Call::Evict => tried,
-        // Room for the tables, then what is over the quota.
-        Call::Configure => tried * EVACUATIONS_MAX + EVACUATIONS_MAX,
+    let evacuations = match call {
+        Call::Update | Call::Tick | Call::Configure => EVACUATIONS_MAX,
+        // What the caller brings takes its room as well.
+        Call::Large { charge } => EVACUATIONS_MAX + charge.div_ceil(seg_bytes),
+        Call::Evict if is_kept => EVACUATIONS_MAX,
+        Call::Evict => 1,
         Call::Other => 0,
     };
-    assert!(work.evacuations <= most, "{call:?} in {spaces} spaces: {work:?}, at most {most}");
+    assert!(work.evacuations <= evacuations, "{call:?}: {work:?}, at most {evacuations}");
     assert!(work.bytes_moved <= work.evacuations * seg_bytes, "{call:?}: {work:?}");
     assert!(work.words_moved <= WORDS_MAX, "{call:?}: {work:?}");
-    if call == Call::Tick && !is_kept {
-        let most = COPIED_MAX.max(EVACUATIONS_MAX * seg_bytes);
-        assert!(work.bytes_moved <= most, "{call:?}: {work:?}");
-    }
-    if matches!(call, Call::Update) && !is_kept {
-        assert!(work.bytes_moved <= COPIED_MAX.max(2 * seg_bytes), "{call:?}: {work:?}");
-    }
+    let copied = COPIED_MAX.max(seg_bytes);
+    assert!(is_kept || work.bytes_moved <= copied, "{call:?}: {work:?}, at most {copied}");
 }
 
 fn slot_of(tag: u64) -> Slot {

@@ -201,7 +201,7 @@ impl Run {
 
     fn put(&mut self, key: &Key) {
         let content = self.content();
-        let is_large = self.world.call_for(content.value.len() + key.bytes.len()) != Call::Update;
+        let is_large = self.world.call_for(key, content.value.len()) != Call::Update;
         if let Err(error) = self.world.put(key, &content) {
             self.check_error(error, is_large);
         }

@@ -14,6 +14,7 @@ use crate::budget::{Budget, Geometry};
 use crate::entry::{
     Decision, EntryRef, Log, Lookup, Outcome, Put, Role, UpdateError, Value, ValueRef,
 };
+use crate::handles::Held;
 use crate::hash::{HashSeed, KeyHash};
 use crate::large::{Large, LargeWriter, charge_of};
 use crate::shard::{Shard, Work};
@@ -177,9 +178,8 @@ impl World {
         let most = self.budget.limit().max(used);
         assert!(self.budget.used() <= most, "{what:?}: {} of {most} used", self.budget.used());
         let work = difference(self.shards[idx].work(), work);
-        let spaces = self.shards[idx].namespaces().count().max(1);
         let is_kept = !(self.twin.backups.is_empty() && self.twin.gates.is_empty());
-        bounds::check(&self.geometry, what, (spaces, is_kept), work);
+        bounds::check(&self.geometry, what, is_kept, work);
         let most = self.most.entry(what.name()).or_default();
         *most = maximum(work, *most);
         done
@@ -258,7 +258,7 @@ impl World {
 
     /// Stores inline bytes, or through pages of its own if they are long.
     pub(super) fn put(&mut self, key: &Key, content: &Content) -> Result<Outcome, UpdateError> {
-        let what = self.call_for(content.value.len() + key.bytes.len());
+        let what = self.call_for(key, content.value.len());
         let done = self.update(key, what, |_| Decision::Put(put_of(content, &content.value)));
         if done.is_ok() {
             self.assert_stored(key, content);
@@ -266,10 +266,10 @@ impl World {
         done
     }
 
-    /// The kind of a call that may bring so many bytes.
-    pub(super) fn call_for(&self, len: usize) -> Call {
-        if len + 64 > self.geometry.large_len_min {
-            Call::Large { charge: charge_of(len) }
+    /// The kind of a call that brings a value of so many bytes for a key.
+    pub(super) fn call_for(&self, key: &Key, value_len: usize) -> Call {
+        if value_len + key.bytes.len() + 64 > self.geometry.large_len_min {
+            Call::Large { charge: charge_of(value_len) + Held::key_charge(key.bytes.len()) }
         } else {
             Call::Update
         }
