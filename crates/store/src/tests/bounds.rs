@@ -22,18 +22,22 @@ const COPIED_MAX: u64 = 64 * 1024;
 /// evacuation may find no room for a copy, stop, and leave it to another space's.
 pub(super) fn check(geometry: &Geometry, call: Call, is_kept: bool, work: Work) {
     let seg_bytes = u64::try_from(geometry.seg_len).expect("a length");
-    let evacuations = match call {
-        Call::Update | Call::Tick | Call::Configure => EVACUATIONS_MAX,
-        // What the caller brings takes its room as well.
-        Call::Large { charge } => EVACUATIONS_MAX + charge.div_ceil(seg_bytes),
-        Call::Evict if is_kept => EVACUATIONS_MAX,
-        Call::Evict => 1,
-        Call::Other => 0,
+    let (evacuations, copied) = match call {
+        Call::Update | Call::Tick | Call::Configure => (EVACUATIONS_MAX, COPIED_MAX),
+        // What the caller brings takes its room as well (docs/decisions/0023).
+        Call::Large { charge } => {
+            let filled = charge.div_ceil(seg_bytes);
+            (EVACUATIONS_MAX + filled + filled / 2, COPIED_MAX + charge / 2)
+        }
+        Call::Evict if is_kept => (EVACUATIONS_MAX, COPIED_MAX),
+        Call::Evict => (1, COPIED_MAX),
+        Call::Other => (0, 0),
     };
     assert!(work.evacuations <= evacuations, "{call:?}: {work:?}, at most {evacuations}");
     assert!(work.bytes_moved <= work.evacuations * seg_bytes, "{call:?}: {work:?}");
     assert!(work.words_moved <= WORDS_MAX, "{call:?}: {work:?}");
-    let copied = COPIED_MAX.max(seg_bytes);
+    // Segments are evacuated whole.
+    let copied = copied.max(seg_bytes);
     assert!(is_kept || work.bytes_moved <= copied, "{call:?}: {work:?}, at most {copied}");
 }
 
