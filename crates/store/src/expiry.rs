@@ -4,12 +4,19 @@ use ringhold_types::time::UnixTime;
 
 use crate::entry::Log;
 use crate::evict::{DEAD_PART, Mode};
-use crate::segment::{Queue, State, width_ms};
+use crate::item::{self, Item};
+use crate::segment::{Queue, State};
 use crate::space::{Common, Space, Work};
 use crate::table::Location;
 
-/// More of a segment than this, of 256 parts, is expired: worth moving the rest.
-const EXPIRED_SHARE: u64 = 256 / 3;
+/// A segment of which all expires within so many milliseconds is left until then: nothing of it has to be moved.
+const SWEEP_WAIT_MS: u64 = 1000;
+/// How exactly the time at which a third of a segment is expired is found, in milliseconds: to within a tick.
+const DUE_STEP_MS: u64 = 100;
+/// Into how many steps the time in question is cut at a time: five times for a month.
+const DUE_STEPS: usize = 64;
+/// Bytes of segments whose deadlines a tick counts before the shard's clients are served again; one segment more.
+const COUNTED_MAX: usize = 256 * 1024;
 
 /// How many segments' bookkeeping a tick looks at before the shard's clients are served again.
 const SEGS_SWEPT: usize = 256;
@@ -53,44 +60,120 @@ impl Space {
         if self.sweep_left == 0 {
             self.sweep_left = self.segs.len();
         }
+        let mut counted = 0;
         for _ in 0..SEGS_SWEPT {
             if self.ttl_segs == 0 || self.sweep_left == 0 {
                 self.sweep_left = 0;
                 return false;
             }
-            if work.is_done(common) {
+            let idx = (self.tick_at + 1) % self.segs.len();
+            // What the rest of the tick has no time for is where the next one begins.
+            if work.is_done(common) || counted >= COUNTED_MAX {
+                return true;
+            }
+            let is_worth = self.may_be_worth_sweeping(idx, now)
+                && self.may_sweep(common, log, idx)
+                && self.is_worth_sweeping(idx, now, &mut counted);
+            let seg = &self.segs[idx];
+            if is_worth && !seg.is_expired(now) && !common.may_copy(u64::from(seg.live)) {
                 return true;
             }
             self.sweep_left -= 1;
-            let count = self.segs.len();
-            self.tick_at = (self.tick_at + 1) % count;
-            let seg = &self.segs[self.tick_at];
-            let is_worth = seg.is_expired(now)
-                || (seg.expired_share(now) > EXPIRED_SHARE
-                    // Soon all of it is, and nothing need be moved; unless some entries stay for good.
-                    && (seg.max_deadline <= now.0
-                        || seg.max_deadline - now.0 > (width_ms(seg.class) / 16).max(1000)));
-            if !is_worth || seg.queue == Queue::Backup || !self.may_sweep(common, log, self.tick_at)
-            {
+            self.tick_at = idx;
+            if !is_worth {
                 continue;
-            }
-            let seg = &self.segs[self.tick_at];
-            if !seg.is_expired(now) && !common.may_copy(u64::from(seg.live)) {
-                // The next tick begins with it.
-                self.sweep_left += 1;
-                self.tick_at = (self.tick_at + count - 1) % count;
-                return true;
             }
             if seg.state == State::Open {
                 let (queue, class) = (seg.queue, seg.class);
                 self.seal(queue, class);
             }
-            if self.segs[self.tick_at].state == State::Sealed {
-                let id = u32::try_from(self.tick_at).expect("segment numbers fit 20 bits");
+            if self.segs[idx].state == State::Sealed {
+                let id = u32::try_from(idx).expect("segment numbers fit 20 bits");
                 self.evacuate(common, log, now, id, Mode::Keep);
             }
         }
         self.sweep_left > 0
+    }
+
+    /// Whether more than a third of segment `idx` can be past its deadline, by its bounds.
+    fn may_be_worth_sweeping(&self, idx: usize, now: UnixTime) -> bool {
+        let seg = &self.segs[idx];
+        // Soon all of it is, and nothing need be moved; unless some entries stay for good.
+        let is_soon = seg.max_deadline > now.0 && seg.max_deadline - now.0 <= SWEEP_WAIT_MS;
+        seg.queue != Queue::Backup && (seg.is_expired(now) || seg.due <= now.0 && !is_soon)
+    }
+
+    /// Whether more than a third of segment `idx` is past its deadline, by its items; `counted` are their bytes.
+    fn is_worth_sweeping(&mut self, idx: usize, now: UnixTime, counted: &mut usize) -> bool {
+        let seg = &self.segs[idx];
+        if seg.is_expired(now) {
+            return true;
+        }
+        *counted += seg.len as usize;
+        let due = self.due(idx, now);
+        self.segs[idx].due = due;
+        due <= now.0
+    }
+
+    /// When more than a third of segment `idx` will be past its deadline, by bytes of the log or with the large values' own;
+    /// up to [`DUE_STEP_MS`] too early. `u64::MAX`: never.
+    fn due(&self, idx: usize, now: UnixTime) -> u64 {
+        let due = self.due_by(idx, now, |item| item::weight(item.len(), None));
+        if self.large_bytes.iter().all(|&bytes| bytes == 0) {
+            return due;
+        }
+        due.min(self.due_by(idx, now, |item| {
+            let held = if item.is_large() { self.handles.get(item.handle()) } else { None };
+            item::weight(item.len(), held.map(|held| &*held.value))
+        }))
+    }
+
+    /// The same by one measure: the deadlines are counted in steps, then those of the step in which the third is passed in
+    /// smaller ones, so that nothing is sorted or allocated.
+    fn due_by(&self, idx: usize, now: UnixTime, weigh: impl Fn(Item<'_>) -> u64) -> u64 {
+        let rows = || self.items(idx).map(|item| (item.hard().map(|hard| hard.0), weigh(item)));
+        let third = rows().map(|(_, bytes)| bytes).sum::<u64>() / 3;
+        let until = |end: u64| {
+            let dead = rows().filter(|(hard, _)| hard.is_some_and(|hard| hard <= end));
+            dead.map(|(_, bytes)| bytes).sum::<u64>()
+        };
+        // Invariant: no more than a third is dead at `low`, and more than that at `high`.
+        let (mut low, mut high) = (now.0, self.segs[idx].max_deadline);
+        let mut below = until(low);
+        if below > third {
+            return now.0;
+        }
+        if until(high) <= third {
+            return u64::MAX;
+        }
+        while high - low > DUE_STEP_MS {
+            let step = (high - low).div_ceil(DUE_STEPS as u64);
+            let mut counts = [0; DUE_STEPS];
+            for (hard, bytes) in rows() {
+                if let Some(hard) = hard.filter(|hard| (low + 1..=high).contains(hard)) {
+                    counts[usize::try_from((hard - low - 1) / step).unwrap_or(0)] += bytes;
+                }
+            }
+            for count in counts {
+                if below + count > third {
+                    break;
+                }
+                below += count;
+                low += step;
+            }
+            high = high.min(low + step);
+        }
+        low + 1
+    }
+
+    /// The items of segment `idx`, dead ones included.
+    fn items(&self, idx: usize) -> impl Iterator<Item = Item<'_>> {
+        let mut rest = &self.bufs[idx][..self.segs[idx].len as usize];
+        core::iter::from_fn(move || {
+            let item = (!rest.is_empty()).then(|| Item::new(rest))?;
+            rest = &rest[item.len()..];
+            Some(item)
+        })
     }
 
     /// Compacts a space much of which is dead, also while there is room: what nobody needs is given back. What is left waits

@@ -17,6 +17,8 @@ const BLOCK_ROWS: usize = 256;
 
 type Row = [u16; ROW];
 
+const _: () = assert!(size_of::<Row>() == 2 * ROW, "a ghost is two bytes");
+
 /// The ghosts of a space.
 #[derive(Debug, Default)]
 pub(crate) struct Ghosts {

@@ -21,6 +21,8 @@ pub(crate) struct Held {
     pub(crate) location: Location,
 }
 
+const _: () = assert!(size_of::<Option<Held>>() == 32, "a place of a handle, free or not");
+
 impl Held {
     /// The bytes charged for a key of this length.
     pub(crate) fn key_charge(len: usize) -> u64 {

@@ -53,6 +53,9 @@ pub(crate) const ALIGN: usize = 4;
 /// Header lengths by shape.
 static HEADER_LENS: [u8; 128] = header_lens();
 
+const _: () = assert!(header_lens()[0] == 12, "the header of most items");
+const _: () = assert!(header_lens()[TTL as usize] == 17, "and of those with a deadline");
+
 const fn header_lens() -> [u8; 128] {
     let mut lens = [0; 128];
     let mut flags: u16 = 0;

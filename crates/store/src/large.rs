@@ -72,6 +72,12 @@ pub struct Large {
     charge: Charge,
 }
 
+const _: () = assert!(
+    (size_of::<Large>() + 2 * size_of::<usize>()) as u64 <= FIXED_CHARGE,
+    "a value and its two counts are charged"
+);
+const _: () = assert!(size_of::<Box<[u8]>>() as u64 <= PAGE_CHARGE, "so is each page's place");
+
 impl Large {
     /// Its length in bytes.
     #[must_use]

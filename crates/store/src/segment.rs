@@ -3,6 +3,8 @@
 //! Buffers live apart from this, in one dense array, so that a look-up's way from a word to its item
 //! is one access to a small array.
 
+use alloc::boxed::Box;
+
 use ringhold_types::time::UnixTime;
 
 use crate::item::ALIGN;
@@ -69,7 +71,7 @@ pub(crate) fn class_of(deadline: Option<UnixTime>, now: UnixTime, coarse: bool) 
 }
 
 /// The width of `class` in milliseconds.
-pub(crate) fn width_ms(class: u8) -> u64 {
+fn width_ms(class: u8) -> u64 {
     WIDTHS_MS.get(usize::from(class)).copied().unwrap_or(0)
 }
 
@@ -87,11 +89,16 @@ pub(crate) struct Seg {
     pub(crate) class: u8,
     /// No item dies later, in milliseconds since 1970, but the timeless ones.
     pub(crate) max_deadline: u64,
+    /// Until then no more than a third of its items is past its deadline, in milliseconds since 1970.
+    pub(crate) due: u64,
     /// Items without a deadline among those with one.
     pub(crate) timeless: u32,
     opened: u64,
     hist: [u16; STEPS],
 }
+
+const _: () =
+    assert!(size_of::<Seg>() + size_of::<Box<[u8]>>() == 96, "the bookkeeping of a segment");
 
 impl Seg {
     pub(crate) const HOLE: Self = Self {
@@ -102,6 +109,7 @@ impl Seg {
         queue: Queue::Small,
         class: 0,
         max_deadline: 0,
+        due: u64::MAX,
         timeless: 0,
         opened: 0,
         hist: [0; STEPS],
@@ -135,6 +143,8 @@ impl Seg {
             return;
         };
         self.max_deadline = self.max_deadline.max(deadline.0);
+        // One item may be a third. What is over when it comes is counted then, and from then on exact.
+        self.due = self.due.min(deadline.0);
         let count = &mut self.hist[self.step_of(deadline)];
         *count = count.saturating_add(units(len));
     }

@@ -1,7 +1,7 @@
 //! A shard: the part of a node's memory behind one lock.
 //!
 //! Look-ups take `&self`, everything else `&mut self`; no call waits for anything. A call evacuates at
-//! most [`EVACUATIONS_MAX`] segments, but for a large value, which may need as many as it is long.
+//! most [`EVACUATIONS_MAX`] segments, and for a large value half as many again as it fills.
 //!
 //! Left out so far: the reserve's floor for primaries; naming the
 //! oldest backup entries.
@@ -30,7 +30,7 @@ pub use crate::space::Work;
 use crate::space::{Common, Detached, RESERVE, Space};
 pub use probe::Probe;
 
-/// The most segments that one call evacuates, beside as many as a large value that it brings fills.
+/// The most segments that one call evacuates, beside three for every two that a large value fills which it brings.
 pub const EVACUATIONS_MAX: u64 = 4;
 /// More than an entry takes beside what travels of it: its header, its word, the bookkeeping of a large value.
 const COPY_OVERHEAD: u64 = 256;

@@ -56,7 +56,8 @@ pub(crate) struct Common {
     pub(crate) work: Work,
     /// What had been done when the present call began.
     pub(crate) before: Work,
-    /// The charge of the large value that the present call brings: as many segments as that fills may be evacuated for it.
+    /// The charge of the large value that the present call brings, in bytes: so many segments as that fills are evacuated for
+    /// it, and half as many are judged, with copies (docs/decisions/0023).
     pub(crate) brought: u64,
     /// Whether a segment is so large a part of a shard that there are few classes of time to live.
     pub(crate) is_coarse: bool,
@@ -101,14 +102,15 @@ impl Common {
 
     /// How many segments the present call may still evacuate.
     pub(crate) fn evacuations_left(&self) -> u64 {
-        let most = EVACUATIONS_MAX + self.brought.div_ceil(self.seg_bytes());
+        let filled = self.brought.div_ceil(self.seg_bytes());
+        let most = EVACUATIONS_MAX + filled + filled / 2;
         (self.before.evacuations + most).saturating_sub(self.work.evacuations)
     }
 
     /// Whether the present call may still copy so many bytes; what may not go is copied all the same.
     pub(crate) fn may_copy(&self, bytes: u64) -> bool {
         let copied = self.work.bytes_moved - self.before.bytes_moved;
-        copied + bytes <= COPIED_MAX.max(self.seg_bytes())
+        copied + bytes <= COPIED_MAX.max(self.seg_bytes()) + self.brought / 2
     }
 
     /// Whether a segment that may be full of what is worth keeping can still be judged in the present call.

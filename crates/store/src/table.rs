@@ -32,6 +32,8 @@ pub(crate) const FREQ_MAX: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Word(pub(crate) u64);
 
+const _: () = assert!(size_of::<Word>() == 8, "a word of every entry");
+
 impl Word {
     #[inline]
     pub(crate) fn new(fragment: u32, freq: u8, location: Location) -> Self {
@@ -94,6 +96,8 @@ pub(crate) struct Table {
     /// The item bytes of the slot, for its statistics.
     pub(crate) item_bytes: u64,
 }
+
+const _: () = assert!(size_of::<Table>() == 32, "a row of the directory for every slot");
 
 /// Nearly every table is one part; the split ones are elsewhere, so that a row of the directory stays 32 bytes.
 #[derive(Debug)]

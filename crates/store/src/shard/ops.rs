@@ -131,7 +131,7 @@ impl Shard {
         if !self.common.budget.begin_writing(charge) {
             return Err(UpdateError::Full { retry: true });
         }
-        // So many give what it fills when nothing in them is kept; what the call has beyond them is judged.
+        // So many give what it fills when nothing in them is kept; those before them are judged.
         let forced = charge.div_ceil(self.common.seg_bytes());
         let taken = self.with_room(now, log, (KEPT_FOR_ITEM, forced), |shard| {
             let space = space_idx.map(|idx| &shard.spaces[idx]);

@@ -4,6 +4,9 @@
 //! what neither points to is found as well.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use ringhold_types::time::UnixTime;
 
 use super::Shard;
 use crate::handles::Held;
@@ -16,6 +19,45 @@ impl Shard {
     /// The numbers of segments of all spaces, free ones included.
     pub(crate) fn segments(&self) -> usize {
         self.spaces.iter().map(|space| space.segs.len()).sum()
+    }
+
+    /// Of each sealed segment of entries with a time to live, but backups': how many of 256 parts hold entries that are
+    /// expired and still there, by bytes of the log or with their values' own, whichever is more, and in how many milliseconds
+    /// the last of its entries dies. O(bytes of the shard).
+    pub(crate) fn expired_parts(&self, now: UnixTime) -> Vec<(u64, u64)> {
+        let mut parts = Vec::new();
+        for space in &self.spaces {
+            for (id, seg) in (0u32..).zip(&space.segs) {
+                if seg.state != State::Sealed || seg.class == 0 || seg.queue == Queue::Backup {
+                    continue;
+                }
+                let (mut offset, mut last) = (0, now.0);
+                let (mut expired, mut whole) = ([0; 2], [0; 2]);
+                while offset < seg.len as usize {
+                    let location = Location::new(id, offset);
+                    let item = space.item(location);
+                    offset += item.len();
+                    let held =
+                        if item.is_large() { space.handles.get(item.handle()) } else { None };
+                    let held = held.filter(|held| held.location == location);
+                    let value = held.map(|held| &*held.value);
+                    let bytes = [None, value].map(|value| crate::item::weight(item.len(), value));
+                    let is_there = is_found(&self.common, space, item, held, location);
+                    for (measure, bytes) in bytes.into_iter().enumerate() {
+                        whole[measure] += bytes;
+                        if is_there && item.is_expired(now) {
+                            expired[measure] += bytes;
+                        }
+                    }
+                    if is_there {
+                        last = last.max(item.hard().map_or(u64::MAX, |hard| hard.0));
+                    }
+                }
+                let shares = [0, 1].map(|measure| expired[measure] * 256 / whole[measure]);
+                parts.push((shares[0].max(shares[1]), last - now.0));
+            }
+        }
+        parts
     }
 
     /// Asserts what [`Shard::check_invariants`] does and that both directions agree; O(bytes of the shard).
