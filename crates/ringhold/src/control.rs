@@ -111,7 +111,7 @@ async fn serve(shared: Arc<Shared>, mut receiver: mpsc::Receiver<HandedOver>) {
                 let (state, answering) = (Arc::clone(&state), activity.begin());
                 async move {
                     let mut reply = state.answer(request).await?;
-                    reply.body_mut().hold(answering);
+                    reply.body_mut().hold(answering.send());
                     Ok::<_, Infallible>(reply)
                 }
             }

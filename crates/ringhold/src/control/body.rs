@@ -10,14 +10,14 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use ringhold_store::large::Large;
 
-use super::silence::Answering;
+use super::silence::Sending;
 
 /// A body that is known from the start.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     parts: VecDeque<Part>,
-    /// Notes that the request is answered when this is dropped.
-    answering: Option<Answering>,
+    /// Notes when all of it was taken.
+    sending: Option<Sending>,
 }
 
 #[derive(Debug)]
@@ -32,9 +32,9 @@ enum Part {
 }
 
 impl Answer {
-    /// Has the request count as being answered until this body is gone.
-    pub(super) fn hold(&mut self, answering: Answering) {
-        self.answering = Some(answering);
+    /// Has the request count as being answered until this body and all its frames are gone.
+    pub(super) fn hold(&mut self, sending: Sending) {
+        self.sending = Some(sending);
     }
 
     /// Adds bytes.
@@ -81,6 +81,10 @@ impl Body for Answer {
                 }
                 page
             }
+        };
+        let frame = match &self.sending {
+            Some(sending) => sending.part(frame),
+            None => frame,
         };
         Poll::Ready(Some(Ok(Frame::data(frame))))
     }

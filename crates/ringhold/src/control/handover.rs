@@ -5,10 +5,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::silence::Activity;
+use super::silence::{Activity, Frames};
 use crate::io::connection::Stream as WorkerStream;
+
+/// The bytes that the kernel takes beyond what it has sent. Few, so that who reads slowly is seen to read: it takes more
+/// when half of them went, while its buffer of megabytes would have to be a third empty.
+const UNSENT_LEN_MAX: u32 = 64 * 1024;
 
 /// What a worker gives away.
 #[derive(Debug)]
@@ -27,6 +32,7 @@ pub(crate) struct Rewound {
     /// The bytes that were given.
     given: usize,
     activity: Arc<Activity>,
+    frames: Option<Frames>,
 }
 
 #[derive(Debug)]
@@ -40,13 +46,16 @@ impl HandedOver {
     pub(super) fn into_stream(self, activity: Arc<Activity>) -> io::Result<Rewound> {
         let socket = match self.stream {
             WorkerStream::Tcp(stream) => {
-                Socket::Tcp(tokio::net::TcpStream::from_std(stream.into())?)
+                let stream = std::net::TcpStream::from(stream);
+                SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_LEN_MAX)?;
+                Socket::Tcp(tokio::net::TcpStream::from_std(stream)?)
             }
             WorkerStream::Unix(stream) => {
                 Socket::Unix(tokio::net::UnixStream::from_std(stream.into())?)
             }
         };
-        Ok(Rewound { socket, bytes: self.bytes, given: 0, activity })
+        let frames = activity.frames();
+        Ok(Rewound { socket, bytes: self.bytes, given: 0, activity, frames })
     }
 }
 
@@ -89,8 +98,15 @@ impl AsyncWrite for Rewound {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Socket::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
         };
-        if let Poll::Ready(Ok(len)) = written {
-            self.activity.sent(len, self.activity.now_ms());
+        let this = &mut *self;
+        match written {
+            Poll::Ready(Ok(len)) => {
+                let is_answer =
+                    this.frames.as_mut().is_none_or(|frames| frames.sent(&bytes[..len]));
+                this.activity.sent(is_answer, this.activity.now_ms());
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => this.activity.blocked(this.activity.now_ms()),
         }
         written
     }

@@ -549,6 +549,34 @@ fn a_deletion_that_goes_on_can_be_cancelled() {
     node.stop();
 }
 
+#[test]
+fn who_takes_no_byte_of_an_answer_is_let_go() {
+    let mut impatient = crate::settings();
+    impatient.idle_timeout = std::time::Duration::from_millis(300);
+    let node = ringhold::Node::start(&impatient).expect("it starts");
+    let mut client = Client::connect(&node.http()[0]);
+    let big = "x".repeat(8 << 20);
+    assert_eq!(send(&mut client, "PUT /v1/keys/big", "", &big).0, 201);
+    assert_eq!(ask(&mut client, "GET /livez").0, 200);
+    let get = "GET /v1/keys/big HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    client.send(get.repeat(3));
+    // Over HTTP/2 it is the client's window that has no room, while it goes on to answer pings.
+    let mut two = Client::connect(&node.http()[0]);
+    two.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0");
+    two.send(b"\0\0\x0e\x01\x05\0\0\0\x01\x82\x84\x86\x41\x09localhost");
+    let mut resp = Client::connect(&node.resp()[0]);
+    let is_alone = (0..100_000).any(|_| {
+        // An error means that it was let go.
+        drop(std::io::Write::write_all(&mut two.stream, b"\0\0\x08\x06\0\0\0\0\0pingpong"));
+        resp.info().lines().any(|line| line == "connected_clients:1")
+    });
+    assert!(is_alone, "both are gone");
+    let mut read = Vec::new();
+    drop(std::io::Read::read_to_end(&mut client.stream, &mut read));
+    assert!(read.len() < 3 * big.len(), "it was let go in the middle");
+    node.stop();
+}
+
 /// The name of a sample and what stands between its braces.
 fn name_and_labels(sample: &str) -> (&str, &str) {
     match sample.split_once('{') {
