@@ -6,7 +6,8 @@
 //! readers send [`Large::chunks`].
 //!
 //! Invariant: the bytes of all pages of a value, full or not yet allocated, are charged to the
-//! budget from [`LargeWriter`]'s making until the last `Arc` drops.
+//! budget from [`LargeWriter`]'s making until the last `Arc` drops. A writer whose value has no known length is made
+//! longer as bytes come ([`Shard::grow_large`](crate::shard::Shard::grow_large)), each time after the charge was taken.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -110,6 +111,18 @@ impl Large {
         self.charge.bytes
     }
 
+    /// Has the last page that is there be as long as it is in a value of `len` bytes.
+    fn fit_last_page(&mut self, len: usize) {
+        let Some(idx) = self.pages.len().checked_sub(1) else { return };
+        let page_len = len.saturating_sub(idx * PAGE_LEN).next_multiple_of(PAGE_STEP).min(PAGE_LEN);
+        let page = &mut self.pages[idx];
+        if page.len() != page_len {
+            let mut bytes = mem::take(page).into_vec();
+            bytes.resize(page_len, 0);
+            *page = bytes.into_boxed_slice();
+        }
+    }
+
     /// Counts the value as held by readers only, until they let go too.
     pub(crate) fn orphan(&self) {
         self.charge.budget.pin(self.charge.shard, self.charge.bytes);
@@ -200,6 +213,33 @@ impl LargeWriter {
             self.advance(now.len());
             bytes = later;
         }
+    }
+
+    /// Ends the value with what was filled; the charge of the rest is given back.
+    pub fn truncate(&mut self) {
+        let filled = self.filled;
+        let Some(value) = &mut self.value else { return };
+        let (before, after) = (value.charge.bytes, charge_of(filled));
+        value.pages.truncate(filled.div_ceil(PAGE_LEN));
+        value.fit_last_page(filled);
+        value.len = filled;
+        value.charge.bytes = after;
+        value.charge.budget.end_writing(before - after);
+        value.charge.budget.release(before - after);
+    }
+
+    /// Makes the value `len` bytes long, after the difference was charged and counted as being written.
+    pub(crate) fn grow(&mut self, len: usize) {
+        let Some(value) = &mut self.value else { return };
+        assert!(value.len <= len, "a value being received does not lose its bytes");
+        value.fit_last_page(len);
+        value.len = len;
+        value.charge.bytes = charge_of(len);
+    }
+
+    /// Bytes charged for it.
+    pub(crate) fn charge(&self) -> u64 {
+        self.value.as_ref().map_or(0, Large::charge)
     }
 
     /// The finished value, no longer counted as being written.

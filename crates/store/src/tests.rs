@@ -2,6 +2,7 @@
 
 mod bounds;
 mod faults;
+mod large;
 mod limit;
 mod model;
 mod policy;
@@ -274,46 +275,6 @@ fn memory_of_expired_entries_comes_back() {
     while bench.shard.tick(bench.now, &mut bench.twin, 64).more {}
     assert_eq!(bench.shard.stats().entries, 0);
     bench.shard.check_invariants();
-}
-
-#[test]
-fn large_value_is_received_in_parts_and_charged_until_its_last_reader_lets_go() {
-    let mut bench = Bench::new();
-    let value: Vec<u8> = (0..200_000u32).map(|n| n.to_le_bytes()[0]).collect();
-    let writer = bench.shard.begin_large(NS, value.len(), bench.now, &mut bench.twin);
-    let mut writer = writer.expect("there is room");
-    for part in value.chunks(1000) {
-        writer.write(part);
-    }
-    assert_eq!(writer.remaining(), 0);
-    let mut writer = Some(writer);
-    let put = Put {
-        value: Value::Large(&mut writer),
-        kind: 0,
-        deadlines: Deadlines::NEVER,
-        client_flags: 9,
-        content_type: ContentType::Row(ContentTypeId(3)),
-    };
-    let done = bench.update("large", Decision::Put(put)).expect("there is room");
-    assert!(matches!(done, Outcome::Put { created: true, .. }));
-    assert!(writer.is_none(), "a stored writer is taken");
-    bench.check("large");
-    let at = bench.seed.key(b"large");
-    let Lookup::Hit(entry) = bench.shard.peek(NS, b"large", at, bench.now) else {
-        panic!("the entry is there")
-    };
-    assert_eq!(
-        (entry.client_flags(), entry.content_type()),
-        (9, ContentType::Row(ContentTypeId(3)))
-    );
-    let ValueRef::Large(large) = entry.value() else { panic!("the value is in pages") };
-    let reader = alloc::sync::Arc::clone(large);
-    let with_reader = bench.budget.used();
-    bench.update("large", Decision::Delete).expect("a delete succeeds");
-    bench.shard.check_invariants();
-    assert!(with_reader - bench.budget.used() < 200_000, "a reader keeps the charge");
-    drop(reader);
-    assert!(with_reader - bench.budget.used() >= 200_000, "the last reader gives it back");
 }
 
 #[test]

@@ -104,6 +104,33 @@ impl Shard {
         self.writer(ns, value_len, now, log)
     }
 
+    /// Makes room for more of a value whose length is not known: at least `len` bytes of it, and up to a page beyond, so
+    /// that a value is grown once for each of its pages. What remains at its end is given back by
+    /// [`LargeWriter::truncate`]. `writer` is of this shard.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Shard::begin_large`]; the writer is as it was.
+    pub fn grow_large(
+        &mut self,
+        ns: NamespaceId,
+        writer: &mut LargeWriter,
+        len: usize,
+        now: UnixTime,
+        log: &mut impl Log,
+    ) -> Result<(), UpdateError> {
+        if len <= writer.len() {
+            return Ok(());
+        }
+        self.common.begin_call();
+        let space_idx = self.spaces.iter().position(|space| space.ns == ns);
+        let roomy = len.next_multiple_of(large::PAGE_LEN).min(self.value_len_max(space_idx));
+        let len = len.max(roomy);
+        self.take_pages(ns, len, large::charge_of(len) - writer.charge(), now, log)?;
+        writer.grow(len);
+        Ok(())
+    }
+
     /// The longest value that the space at `space_idx` can ever take: what is left of its quota beside its tables and a few
     /// segments, and of what all values in flight may take.
     fn value_len_max(&self, space_idx: Option<usize>) -> usize {
@@ -122,7 +149,19 @@ impl Shard {
         now: UnixTime,
         log: &mut dyn Log,
     ) -> Result<LargeWriter, UpdateError> {
-        let charge = large::charge_of(len);
+        self.take_pages(ns, len, large::charge_of(len), now, log)?;
+        Ok(LargeWriter::new(Arc::clone(&self.common.budget), self.common.idx, len))
+    }
+
+    /// Takes `charge` bytes of pages for a value that is or becomes `len` bytes long, and counts them as being written.
+    fn take_pages(
+        &mut self,
+        ns: NamespaceId,
+        len: usize,
+        charge: u64,
+        now: UnixTime,
+        log: &mut dyn Log,
+    ) -> Result<(), UpdateError> {
         let space_idx = self.spaces.iter().position(|space| space.ns == ns);
         let max = self.value_len_max(space_idx);
         if len > max {
@@ -141,11 +180,10 @@ impl Shard {
             let taken = shard.common.take_pages(charge);
             if taken { Ok(()) } else { Err((None, Want::Engine)) }
         });
-        if let Err(error) = taken {
+        if taken.is_err() {
             self.common.budget.end_writing(charge);
-            return Err(error);
         }
-        Ok(LargeWriter::new(Arc::clone(&self.common.budget), self.common.idx, len))
+        taken
     }
 
     fn find(&self, target: Target<'_>) -> Option<(usize, usize, Word)> {

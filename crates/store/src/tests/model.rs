@@ -225,6 +225,18 @@ impl Run {
         }
     }
 
+    /// Begins to receive a value, or receives one whose length nobody knew.
+    fn begin(&mut self, key: &Key) {
+        let len = self.len(self.world.geometry.seg_len * 6);
+        let value = bytes_of(self.prng.next_u64(), len);
+        if self.prng.chance(1, 2) {
+            self.world.begin(key.ns, key.at.slot, value);
+        } else {
+            let part_len = 1 + self.len(self.world.geometry.seg_len * 2);
+            self.world.begin_growing(key.ns, key.at.slot, value, part_len);
+        }
+    }
+
     fn receive(&mut self) {
         if self.world.incoming.is_empty() {
             return;
@@ -331,11 +343,7 @@ impl Run {
                 self.terms(evicts);
             }
             Op::Limit => self.limit(),
-            Op::Begin => {
-                let len = self.len(self.world.geometry.seg_len * 6);
-                let value = bytes_of(self.prng.next_u64(), len);
-                self.world.begin(key.ns, key.at.slot, value);
-            }
+            Op::Begin => self.begin(&key),
             Op::Receive => self.receive(),
             Op::Read => self.world.read(&key),
             Op::LetGo if self.world.readers.is_empty() => {}

@@ -16,7 +16,7 @@ use crate::entry::{
 };
 use crate::handles::Held;
 use crate::hash::{HashSeed, KeyHash};
-use crate::large::{Large, LargeWriter, charge_of};
+use crate::large::{Large, LargeWriter, PAGE_LEN, charge_of};
 use crate::shard::{Shard, Work};
 
 pub(super) const KIB: usize = 1024;
@@ -315,6 +315,36 @@ impl World {
                 false
             }
         }
+    }
+
+    /// Receives a value whose length is not known, `part_len` bytes at a time; it waits to be stored.
+    pub(super) fn begin_growing(
+        &mut self,
+        ns: NamespaceId,
+        slot: Slot,
+        value: Vec<u8>,
+        part_len: usize,
+    ) -> bool {
+        let (idx, now) = (self.shard_of(slot), self.twin.now);
+        let what = Call::Large { charge: charge_of(value.len().next_multiple_of(PAGE_LEN)) };
+        let received = self.with_room(idx, what, |shard, twin| {
+            let mut writer = shard.begin_large(ns, 0, now, twin)?;
+            let mut filled = 0;
+            for part in value.chunks(part_len) {
+                filled += part.len();
+                shard.grow_large(ns, &mut writer, filled, now, twin)?;
+                writer.write(part);
+            }
+            writer.truncate();
+            assert_eq!((writer.len(), writer.remaining()), (value.len(), 0), "it ends there");
+            Ok(writer)
+        });
+        match received {
+            Ok(writer) => self.incoming.push(Incoming { ns, slot, writer: Some(writer), value }),
+            Err(UpdateError::Full { .. } | UpdateError::TooLarge { .. }) => return false,
+            Err(error) => panic!("{error:?}"),
+        }
+        true
     }
 
     pub(super) fn set_role(&mut self, slot: Slot, role: Role) {
