@@ -64,8 +64,8 @@ pub struct Call<'a, 'c, C: Cells> {
     pub now: Now,
     /// The command and its arguments.
     pub args: Args<'a>,
-    /// The argument that was received into the store's pages, if there is one.
-    pub large: Option<&'a mut LargeArg>,
+    /// The arguments that were received into the store's pages.
+    pub large: &'a mut [LargeArg],
     /// What is counted.
     pub counts: &'a mut Counts,
     /// Where the reply goes.
@@ -351,7 +351,7 @@ impl<'a, 'c, C: Cells> Call<'a, 'c, C> {
             access: &mut held,
             now: self.now,
             args: self.args,
-            large: self.large.as_deref_mut(),
+            large: &mut *self.large,
             counts: &mut *self.counts,
             out: &mut *self.out,
         })

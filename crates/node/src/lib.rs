@@ -18,7 +18,7 @@ pub mod execute;
 mod gather;
 pub mod glob;
 pub mod held;
-mod incoming;
+pub mod incoming;
 pub mod leases;
 pub mod namespaces;
 pub mod number;

@@ -12,7 +12,7 @@ use ringhold_wire::resp::decode::Decoder as RespDecoder;
 use crate::cells::{Access, Cells};
 use crate::clients::ClientRecord;
 use crate::execute::{forget_watched, http as execute_http, too_slow};
-use crate::incoming::Incoming;
+use crate::incoming::{Body, Incoming};
 use crate::output::Output;
 use crate::session::http::HttpSession;
 use crate::session::resp::{Replies, RespSession};
@@ -72,6 +72,14 @@ impl Session {
         Self::new(Speaks::Http(HttpSession::default()))
     }
 
+    /// A session that speaks HTTP, for one request whose body has come: what is received is its head, with the body's
+    /// length and without the body.
+    #[must_use]
+    pub fn http_with(body: Body) -> Self {
+        let incoming = Some(Box::new(body.into_incoming()));
+        Self { incoming, ..Self::http() }
+    }
+
     fn new(speaks: Speaks) -> Self {
         Self {
             speaks,
@@ -93,6 +101,12 @@ impl Session {
             Speaks::Resp(resp) => resp.decoder = RespDecoder::new(),
             Speaks::Http(http) => http.decoder = HttpDecoder::new(),
         }
+    }
+
+    /// Whether a large value is coming in of which bytes are missing.
+    #[inline]
+    pub(crate) fn awaits_value(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|incoming| !incoming.is_whole())
     }
 
     /// What becomes of the connection once its answers have left.
@@ -164,6 +178,7 @@ impl Session {
         let is_given_back = node.held.change(self.held, 0);
         debug_assert!(is_given_back, "nothing is always granted");
         self.held = 0;
+        self.incoming = None;
         if let Speaks::Resp(resp) = &mut self.speaks {
             forget_watched(resp, &mut Access::each(cells));
         }

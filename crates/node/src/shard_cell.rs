@@ -331,6 +331,22 @@ impl ShardCell {
         self.shard.begin_large(namespace, len, now.unix(), &mut self.log)
     }
 
+    /// Makes room for at least `len` bytes of a value of unknown length; see [`Shard::grow_large`].
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`]: no room, or over the limit; the writer is as it was.
+    pub fn grow_large(
+        &mut self,
+        namespace: NamespaceId,
+        writer: &mut LargeWriter,
+        len: usize,
+        now: Now,
+    ) -> Result<(), UpdateError> {
+        self.log.micros = now.unix_micros;
+        self.shard.grow_large(namespace, writer, len, now.unix(), &mut self.log)
+    }
+
     /// Removes all entries of a slot of `namespace` at once.
     pub fn clear(&mut self, namespace: NamespaceId, slot: Slot, now: Now) {
         self.log.begin(now);

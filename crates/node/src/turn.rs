@@ -199,13 +199,13 @@ impl Turn {
 
     /// Where the next bytes of `session` go: behind its unexecuted ones, or straight into the value that comes in.
     pub fn space<'s>(&'s mut self, session: &'s mut Session) -> &'s mut [u8] {
+        let is_apart = session.missing > 0 || session.awaits_value();
         if let Some(incoming) = &mut session.incoming
             && let Some(spare) = incoming.spare()
         {
             return spare;
         }
-        let is_gathered = session.missing > 0;
-        let from = self.input_len + if is_gathered { 0 } else { session.leftover.len() };
+        let from = self.input_len + if is_apart { 0 } else { session.leftover.len() };
         if from + READ_LEN > self.input.len() {
             self.input.resize(from + READ_LEN, 0);
         }
@@ -227,29 +227,33 @@ impl Turn {
             session.leftover.extend_from_slice(&self.input[start..start + len]);
             session.missing = session.missing.saturating_sub(len);
             if session.missing > 0 {
-                let (bytes, requests) = (start..start, self.requests.len()..self.requests.len());
-                self.reads.push(Read { connection, bytes, requests, decoded: start });
-                return;
+                return self.pass(connection);
             }
             len = 0;
         }
-        let from = start + session.leftover.len();
-        let mut end = from + len;
+        // What is not the value's follows behind what is kept of its request.
+        let mut unread = start..start + len;
         if let Some(incoming) = &mut session.incoming
             && !incoming.is_whole()
         {
             if incoming.spare().is_some() {
                 incoming.advance(len);
-                end = from;
+                unread = start..start;
             } else {
-                let dropped = incoming.take(&self.input[from..end]);
-                self.input.copy_within(from + dropped..end, from);
-                end -= dropped;
+                unread.start += incoming.take(&self.input[unread.clone()]);
             }
+            if session.awaits_value() {
+                return self.pass(connection);
+            }
+        } else {
+            unread = start + session.leftover.len()..start + session.leftover.len() + len;
         }
+        let from = start + session.leftover.len();
+        let end = from + unread.len();
         if end > self.input.len() {
             self.input.resize(end, 0);
         }
+        self.input.copy_within(unread, from);
         self.input[start..from].copy_from_slice(&session.leftover);
         self.input_len = end;
         // Given back, not kept: a connection between requests takes no memory for what it received before.
@@ -257,9 +261,7 @@ impl Turn {
         session.has_work = false;
         session.is_paused = false;
         let first = self.requests.len();
-        let is_waiting = session.incoming.as_ref().is_some_and(|incoming| !incoming.is_whole());
         let decoded = match &mut session.speaks {
-            Speaks::Resp(_) | Speaks::Http(_) if is_waiting => start,
             Speaks::Resp(resp) => {
                 let limits = resp.limits(self.value_len_max.max(SHARED_LEFTOVER_MAX));
                 let decoded = decode_resp(self, node, resp, limits, start..end);
@@ -279,6 +281,13 @@ impl Turn {
             requests: first..self.requests.len(),
             decoded,
         });
+    }
+
+    /// Notes a connection of which nothing can be decoded yet.
+    fn pass(&mut self, connection: usize) {
+        let (start, request) = (self.input_len, self.requests.len());
+        let (bytes, requests) = (start..start, request..request);
+        self.reads.push(Read { connection, bytes, requests, decoded: start });
     }
 
     /// How many connections have an answer (which may be empty).

@@ -236,10 +236,8 @@ fn store<C: Cells>(
     let key = call.key(1);
     let (now, protocol, args) = (call.now, call.session.protocol, call.args);
     let default = call.node.default_deadline(key.namespace, now);
-    if let Some(error) = call.large.as_ref().and_then(|large| large.refusal) {
-        return Err(error.into());
-    }
-    let mut large = large_value(&mut call.large, value_idx);
+    check_room(call)?;
+    let mut large = large_value(call.large, value_idx);
     let out = &mut *call.out;
     let mark = (out.bytes.len(), out.inserts.len());
     let mut hits = None;
@@ -279,15 +277,16 @@ fn store<C: Cells>(
     Ok(matches!(outcome, Outcome::Put { .. }))
 }
 
+/// Fails when there was no room for an argument that came as a large value.
+fn check_room<C: Cells>(call: &Call<'_, '_, C>) -> Done {
+    call.large.iter().find_map(|large| large.refusal).map_or(Ok(()), |error| Err(error.into()))
+}
+
 /// The pages that argument `idx` was received into, if it was.
-fn large_value<'l>(
-    large: &'l mut Option<&mut LargeArg>,
-    idx: usize,
-) -> Option<&'l mut Option<LargeWriter>> {
-    large
-        .as_mut()
-        .filter(|large| large.idx == idx && large.writer.is_some())
-        .map(|large| &mut large.writer)
+fn large_value(large: &mut [LargeArg], idx: usize) -> Option<&mut Option<LargeWriter>> {
+    // They are in the order of the arguments.
+    let at = large.binary_search_by_key(&idx, |large| large.idx).ok()?;
+    large.get_mut(at).map(|large| &mut large.writer).filter(|writer| writer.is_some())
 }
 
 /// Whether a stored value has these bytes.
@@ -323,6 +322,7 @@ pub(super) fn put_as<'v>(
 /// `MSET key value [key value …]`: seen by others at once.
 pub(super) fn mset<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     check_pairs(call, "mset")?;
+    check_room(call)?;
     call.holding(|call| call.shards_of_keys(CommandId::MSet), put_pairs)?;
     call.reply().ok();
     Ok(())
@@ -331,6 +331,7 @@ pub(super) fn mset<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
 /// `MSETNX key value [key value …]`
 pub(super) fn msetnx<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     check_pairs(call, "msetnx")?;
+    check_room(call)?;
     let is_done = call.holding(
         |call| call.shards_of_keys(CommandId::MSetNx),
         |call| {
@@ -360,10 +361,13 @@ fn put_pairs<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     let pairs = (call.args.len() - 1) / 2;
     for pair in 0..pairs {
         let (key, value) = (call.key(1 + 2 * pair), call.args.get(2 + 2 * pair));
+        let mut large = large_value(call.large, 2 + 2 * pair);
         let written = call.access.write(key.at.slot, |cell, cells| {
             with_room(cells, cell, now, |cell| {
+                let large = large.as_deref_mut();
                 cell.update(key, now, |_| {
-                    put(Value::Bytes(value), Lifetime::Default.deadlines(None, default))
+                    let value = large.map_or(Value::Bytes(value), Value::Large);
+                    put(value, Lifetime::Default.deadlines(None, default))
                 })
             })
         });

@@ -172,7 +172,7 @@ fn execute<C: Cells>(queue: &Queue, call: &mut Call<'_, '_, C>) -> bool {
             access: &mut *call.access,
             now,
             args,
-            large: None,
+            large: &mut [],
             counts: &mut *call.counts,
             out: &mut *call.out,
         };

@@ -2,7 +2,7 @@
 
 use ringhold_store::shard::Probe;
 use ringhold_types::time::Now;
-use ringhold_wire::http::decode::Method;
+use ringhold_wire::http::decode::{Decoder as HttpDecoder, Method};
 use ringhold_wire::resp::table::{CommandId, find};
 
 use super::{ANSWER_LEN_MAX, Answer, Read, Request, SHARED_LEFTOVER_MAX, Sessions, Turn, What};
@@ -13,7 +13,9 @@ use crate::clients::Pause;
 use crate::execute;
 use crate::execute::http;
 use crate::gather::missing_len;
-use crate::incoming::{Incoming, STREAMED_LEN_MIN, takes_pages};
+use crate::incoming::{
+    BEFORE_LEN_MAX, Incoming, STREAMED_LEN_MIN, has_many_values, key_of_value,
+};
 use crate::session::{Fate, Session, Speaks};
 use crate::shard_cell::Key;
 use crate::state::NodeState;
@@ -113,17 +115,21 @@ impl Turn {
         if is_interrupted {
             // What was decoded beyond is decoded again.
             session.forget_progress();
-        } else if session.incoming.is_none()
+        } else if !session.awaits_value()
             && !session.is_paused
             && !rest.is_empty()
             && let Some((incoming, head)) =
                 begin_incoming(session, rest, self.value_len_max, (cells, node, now))
         {
+            // Values of the same command that have come stay before it.
+            let incoming = match session.incoming.take() {
+                Some(before) => incoming.after(*before),
+                None => incoming,
+            };
             session.incoming = Some(Box::new(incoming));
             session.leftover = head;
-            session.forget_progress();
             return;
-        } else if session.incoming.is_none()
+        } else if !session.awaits_value()
             && !rest.is_empty()
             && !session.is_paused
             && !session.has_work
@@ -276,14 +282,15 @@ impl Turn {
                 let input = if *is_inline { &self.inline } else { input };
                 let args = Args { input, ranges: &self.ranges[args.clone()] };
                 let mut access = Access::each(cells);
-                let mut large = session.incoming.take().map(|incoming| incoming.into_arg());
+                let incoming = session.incoming.take();
+                let mut large = incoming.map_or_else(Vec::new, |incoming| incoming.into_args());
                 let call = execute::Call {
                     node,
                     session: resp,
                     access: &mut access,
                     now,
                     args,
-                    large: large.as_mut(),
+                    large: &mut large,
                     counts: &mut self.counts,
                     out: &mut self.output,
                 };
@@ -301,7 +308,7 @@ impl Turn {
                     head: &input[head.clone()],
                     body: &input[body.clone()],
                     at: *key,
-                    large: session.incoming.take().map(|incoming| incoming.into_arg()),
+                    large: session.incoming.take().and_then(|incoming| incoming.into_args().pop()),
                 };
                 let (counts, out) = (&mut self.counts, &mut self.output);
                 session.fate = match plain {
@@ -342,18 +349,23 @@ fn begin_incoming<C: Cells>(
             let name = awaited.args.first().and_then(|range| rest.get(range.clone()))?;
             let id = find(name)?;
             let arg = awaited.args.len();
-            if awaited.len < STREAMED_LEN_MIN || !takes_pages(id, arg) {
-                return None;
-            }
-            let bytes = rest.get(awaited.args.get(1)?.clone())?;
+            let is_large = awaited.len >= STREAMED_LEN_MIN && awaited.line <= BEFORE_LEN_MAX;
+            let key_arg = key_of_value(id, arg).filter(|_| is_large)?;
+            let bytes = rest.get(awaited.args.get(key_arg)?.clone())?;
             let at = node.hash_seed.key(bytes);
             let key = Key { namespace: resp.namespace, bytes, at };
             let mut incoming = Incoming::begin(cells, key, arg, awaited.len, now);
+            if incoming.is_crowded_out() && has_many_values(id) {
+                return None;
+            }
             incoming.take(rest.get(awaited.start..).unwrap_or_default());
-            // The value is elsewhere: what is decoded when the rest is there has one of no bytes.
+            // The value is elsewhere: what is decoded when the rest is there has one of no bytes. What was decoded before it
+            // stays so.
             Some((incoming, [&rest[..awaited.line], b"$0\r\n"].concat()))
         }
         Speaks::Resp(_) => None,
+        // The body of its present request has come.
+        Speaks::Http(_) if session.incoming.is_some() => None,
         Speaks::Http(http) => {
             let request = http.decoder.decode(rest).ok().flatten()?;
             let is_large = request.body_len >= STREAMED_LEN_MIN
@@ -372,7 +384,9 @@ fn begin_incoming<C: Cells>(
                 None => Incoming::dropped(0, request.body_len),
             };
             incoming.take(rest.get(request.head_len..).unwrap_or_default());
-            Some((incoming, rest[..request.head_len].to_vec()))
+            let head = rest[..request.head_len].to_vec();
+            http.decoder = HttpDecoder::new();
+            Some((incoming, head))
         }
     }
 }

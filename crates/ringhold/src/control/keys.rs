@@ -20,6 +20,7 @@ use ringhold_wire::http::decode::prefers_wait;
 use ringhold_wire::http::routes::{Resource, resource};
 use serde_json::json;
 
+use super::gather::Received;
 use super::json::bytes_json;
 use super::operations::Operation;
 use super::routes::{Reply, State, json_reply};
@@ -40,15 +41,19 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const FILL_LEASE: &str = ":fill-lease";
 
 impl State {
-    /// A request on a key: gathered, then served as a worker would.
+    /// A request on a key: received, then served as a worker would.
     pub(super) async fn key(&self, parts: &Parts, body: Incoming) -> Reply {
         // Before a byte of the body is taken, which takes memory from others.
         if let Some(refusal) = self.refused(parts, false) {
             return refusal;
         }
         let most = self.shared.node.geometry.value_len_max;
-        let reply = match self.gather(body, most).await {
-            Ok(body) => self.serve_key(parts, &body.bytes),
+        let reply = match self.receive(parts, body, most).await {
+            Ok(Received::Bytes(body)) => self.serve_key(parts, &body.bytes),
+            Ok(Received::Pages(body)) => {
+                let served = self.loopback.lock().serve_received(parts, body, &self.shared);
+                self.or_internal(served)
+            }
             Err(error) => {
                 let detail = "the body is over this node's limit for values (--max-value)";
                 return self.not_gathered(error, "value-too-large", detail);
@@ -64,6 +69,10 @@ impl State {
 
     fn serve_key(&self, parts: &Parts, body: &[u8]) -> Reply {
         let served = self.loopback.lock().serve(parts, body, &self.shared);
+        self.or_internal(served)
+    }
+
+    fn or_internal(&self, served: Option<Reply>) -> Reply {
         served.unwrap_or_else(|| self.problem(500, "internal", "the answer could not be read"))
     }
 

@@ -10,6 +10,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
+use ringhold_node::incoming::Body;
 use ringhold_node::session::Session;
 use ringhold_node::turn::{Sessions, Turn};
 use ringhold_wire::http::encode::Head;
@@ -62,6 +63,17 @@ impl Loopback {
         self.serve_plain(&head, body, shared)
     }
 
+    /// Serves one request whose body is in the store's pages; `None` when the answer cannot be read.
+    pub(crate) fn serve_received(
+        &mut self,
+        parts: &Parts,
+        body: Body,
+        shared: &Shared,
+    ) -> Option<Response<Answer>> {
+        let head = plain_head(parts, body.len());
+        self.serve_session(Session::http_with(body), [&head, &[]], shared)
+    }
+
     /// Serves one request that is in the plain form already; `None` when the answer cannot be read.
     pub(crate) fn serve_plain(
         &mut self,
@@ -69,7 +81,17 @@ impl Loopback {
         body: &[u8],
         shared: &Shared,
     ) -> Option<Response<Answer>> {
-        let mut one = One(Session::http());
+        self.serve_session(Session::http(), [head, body], shared)
+    }
+
+    /// Serves the one request that is sent to `session` in two parts.
+    fn serve_session(
+        &mut self,
+        session: Session,
+        [head, body]: [&[u8]; 2],
+        shared: &Shared,
+    ) -> Option<Response<Answer>> {
+        let mut one = One(session);
         let (mut answered, mut large) = (Vec::new(), Vec::new());
         for mut rest in [head, body] {
             while !rest.is_empty() {
@@ -124,7 +146,7 @@ impl Loopback {
 }
 
 /// The head of a request as workers read it.
-fn plain_head(parts: &Parts, body_len: usize) -> Vec<u8> {
+pub(super) fn plain_head(parts: &Parts, body_len: usize) -> Vec<u8> {
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut bytes = Vec::new();
     let mut head = Head::request(&mut bytes, parts.method.as_str(), target);

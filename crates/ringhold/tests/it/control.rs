@@ -550,6 +550,90 @@ fn a_deletion_that_goes_on_can_be_cancelled() {
 }
 
 #[test]
+fn values_of_unknown_length_are_received_by_many_at_once_and_bounded() {
+    let node = start();
+    let address = &node.http()[0];
+    let head = |key: &str| {
+        format!("PUT /v1/keys/{key} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    };
+    let chunk = |len: usize| format!("{len:x}\r\n{}\r\n", "v".repeat(len));
+    // Each of them may become 8 MiB long, so all of them would be far over what is gathered.
+    let mut halves: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
+    for (number, client) in halves.iter_mut().enumerate() {
+        client.send(head(&format!("half{number}")) + &chunk(70_000));
+    }
+    let mut client = Client::connect(address);
+    client.send(head("k") + &chunk(3_000_000) + &chunk(7) + "0\r\n\r\n");
+    let (answer, _) = client.answer();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert_eq!(ask(&mut client, "GET /v1/keys/k").1, "v".repeat(3_000_007));
+    for client in &mut halves {
+        client.send("2\r\nww\r\n0\r\n\r\n");
+        assert!(client.answer().0.starts_with("HTTP/1.1 201 "));
+    }
+    assert_eq!(ask(&mut client, "GET /v1/keys/half7").1, "v".repeat(70_000) + "ww");
+    // One over the limit is refused in the middle; one that is given up gives its room back.
+    let used = |client: &mut Client| -> u64 {
+        let text = ask(client, "GET /v1/node").1;
+        let node: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        node["memory"]["used_bytes"].as_u64().expect("a number")
+    };
+    let before = used(&mut client);
+    let mut long = Client::connect(address);
+    long.send(head("long") + &chunk(8 << 20) + "1\r\nv\r\n");
+    let (answer, problem) = long.answer();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(String::from_utf8_lossy(&problem).contains("\"code\":\"value-too-large\""));
+    let mut gone = Client::connect(address);
+    gone.send(head("gone") + &chunk(2_000_000));
+    assert!((0..100_000).any(|_| used(&mut client) > before + 2_000_000), "it is received");
+    drop(gone);
+    assert!((0..100_000).any(|_| used(&mut client) <= before), "it is given back");
+    assert_eq!(ask(&mut client, "GET /v1/keys/gone").0, 404);
+    // What all of them may take together is bounded, and who finds no room is told to come again.
+    let mut many: Vec<Client> = (0..4).map(|_| Client::connect(address)).collect();
+    for client in &mut many {
+        client.send(head("many") + &chunk(5_000_000));
+    }
+    let refused = (0..100_000).find_map(|_| {
+        assert!(used(&mut client) <= 128 << 20);
+        many.iter_mut().find_map(|client| {
+            client.stream.set_nonblocking(true).expect("it can be");
+            let mut byte = [0];
+            let has_come = client.stream.peek(&mut byte).is_ok();
+            client.stream.set_nonblocking(false).expect("it can be");
+            has_come.then(|| client.answer().0)
+        })
+    });
+    assert!(refused.expect("16 MiB may be in flight").starts_with("HTTP/1.1 503 "));
+    node.stop();
+}
+
+#[test]
+fn a_value_over_http2_goes_into_pages_too() {
+    let node = start();
+    let mut two = Client::connect(&node.http()[0]);
+    two.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    // PUT http://localhost/v1/keys/k, without a length.
+    two.send(b"\0\0\x1f\x01\x04\0\0\0\x01\x42\x03PUT\x86\x41\x09localhost\x44\x0c/v1/keys/two");
+    let mut sent = 0;
+    for number in 0..10_u8 {
+        let end = u8::from(number == 9);
+        let data = [b'a' + number; 0x2000];
+        two.send([&[0, 0x20, 0, 0, end, 0, 0, 0, 1], data.as_slice()].concat());
+        sent += 0x2000;
+    }
+    let mut client = Client::connect(&node.http()[0]);
+    let value = (0..100_000).find_map(|_| {
+        let (status, value) = ask(&mut client, "GET /v1/keys/two");
+        (status == 200).then_some(value)
+    });
+    let value = value.expect("it is stored");
+    assert!(value.len() == sent && value.ends_with(&"j".repeat(0x2000)), "{}", value.len());
+    node.stop();
+}
+
+#[test]
 fn who_takes_no_byte_of_an_answer_is_let_go() {
     let mut impatient = crate::settings();
     impatient.idle_timeout = std::time::Duration::from_millis(300);
