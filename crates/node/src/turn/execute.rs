@@ -13,9 +13,7 @@ use crate::clients::Pause;
 use crate::execute;
 use crate::execute::http;
 use crate::gather::missing_len;
-use crate::incoming::{
-    BEFORE_LEN_MAX, Incoming, STREAMED_LEN_MIN, has_many_values, key_of_value,
-};
+use crate::incoming::{BEFORE_LEN_MAX, Incoming, STREAMED_LEN_MIN, has_many_values, key_of_value};
 use crate::session::{Fate, Session, Speaks};
 use crate::shard_cell::Key;
 use crate::state::NodeState;

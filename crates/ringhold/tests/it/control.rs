@@ -554,7 +554,9 @@ fn values_of_unknown_length_are_received_by_many_at_once_and_bounded() {
     let node = start();
     let address = &node.http()[0];
     let head = |key: &str| {
-        format!("PUT /v1/keys/{key} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        format!(
+            "PUT /v1/keys/{key} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
     };
     let chunk = |len: usize| format!("{len:x}\r\n{}\r\n", "v".repeat(len));
     // Each of them may become 8 MiB long, so all of them would be far over what is gathered.
