@@ -14,6 +14,7 @@ mod batch;
 mod body;
 mod gather;
 mod handover;
+mod heads;
 mod json;
 mod keys;
 mod loopback;
@@ -101,7 +102,8 @@ async fn serve(shared: Arc<Shared>, mut receiver: mpsc::Receiver<HandedOver>) {
     let graceful = GracefulShutdown::new();
     while let Some(connection) = receiver.recv().await {
         let activity = Arc::new(Activity::new(&connection.bytes));
-        let Ok(stream) = connection.into_stream(Arc::clone(&activity)) else {
+        let Ok(stream) = connection.into_stream(Arc::clone(&activity), Arc::clone(&state.shared))
+        else {
             state.left();
             continue;
         };

@@ -1,16 +1,18 @@
 //! How long a connection of the control plane may be silent: the same as one of a worker.
 //!
 //! Between two requests it may be silent for as long as the node's idle time-out says; the head of a request has
-//! [`HEAD_TIMEOUT`] from its first byte. While a request comes in or is worked on nothing is asked of it here: bodies have
+//! [`HEAD_TIMEOUT`] from its first byte, and its client is told when that is over. While a request comes in or is worked on nothing is asked of it here: bodies have
 //! a pace of their own ([`gather`](super::gather)). Once its answer is there, bytes of answers have to be taken: of a
 //! client that takes none the connection ends as a worker's does, after the node's patience or the idle time-out, whichever
 //! is shorter. On HTTP/2 only requests and frames of answers count ([`Frames`]), since pings of both sides go on without any.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::HEAD_TIMEOUT;
@@ -18,6 +20,9 @@ use crate::shared::Shared;
 
 /// How often the idle time-out is looked up at least, since it can be changed.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
+
+/// How long what a client still sends after a refusal is dropped before the connection is closed.
+const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// The value of a time that is not set.
 const NEVER: u64 = u64::MAX;
@@ -37,6 +42,16 @@ pub(crate) struct Activity {
     answering: AtomicUsize,
     /// Those of them whose answers are ready.
     sending: AtomicUsize,
+    /// The requests that came whole since the beginning.
+    begun: AtomicU64,
+    /// Whether an answer was taken by the protocol and may not be with the socket yet.
+    is_unflushed: AtomicBool,
+    /// Whether the head that is coming in is not waited for any longer.
+    is_given_up: AtomicBool,
+    /// When it was refused what it sent, in milliseconds after `since`; [`NEVER`]: it was not.
+    refused_ms: AtomicU64,
+    /// Who reads, while it waits for one of these to change.
+    reader: Mutex<Option<Waker>>,
 }
 
 /// A request that is being answered, until the last byte of its answer was taken or it is dropped.
@@ -52,13 +67,15 @@ impl Answering {
     pub(super) fn send(mut self) -> Sending {
         self.activity.offered(self.activity.now_ms());
         self.is_sending = true;
-        Sending(Arc::new(self))
+        Sending { _answering: Arc::new(self) }
     }
 }
 
 /// An answer that is being taken, for each of its parts.
 #[derive(Clone, Debug)]
-pub(crate) struct Sending(Arc<Answering>);
+pub(crate) struct Sending {
+    _answering: Arc<Answering>,
+}
 
 impl Sending {
     /// The same bytes; the answer counts as not taken for as long as they are anywhere.
@@ -89,6 +106,11 @@ impl Activity {
             blocked_ms: AtomicU64::new(NEVER),
             answering: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            is_unflushed: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
+            refused_ms: AtomicU64::new(NEVER),
+            reader: Mutex::new(None),
         }
     }
 
@@ -103,8 +125,62 @@ impl Activity {
             return;
         }
         self.last_ms.store(now_ms, Relaxed);
-        if self.answering.load(Relaxed) == 0 && self.head_ms.load(Relaxed) == NEVER {
+        if self.answering.load(Relaxed) == 0 {
+            self.head_comes(now_ms);
+        }
+    }
+
+    /// Notes that part of a head is there and waits for the rest.
+    pub(super) fn head_comes(&self, now_ms: u64) {
+        if self.head_ms.load(Relaxed) == NEVER {
             self.head_ms.store(now_ms, Relaxed);
+        }
+    }
+
+    /// Whether `count` requests were passed on and all of them are answered, so that the next may pass. If not, whoever
+    /// asks is woken when that may have changed.
+    pub(super) fn has_answered(&self, count: u64, context: &Context<'_>) -> bool {
+        let has = self.answering.load(Relaxed) == 0 && self.begun.load(Relaxed) == count;
+        if !has {
+            *self.reader.lock() = Some(context.waker().clone());
+        }
+        has
+    }
+
+    /// Whether all that was answered is with the socket. If not, whoever asks is woken when it is.
+    pub(super) fn is_flushed(&self, context: &Context<'_>) -> bool {
+        let is_flushed = !self.is_unflushed.load(Relaxed);
+        if !is_flushed {
+            *self.reader.lock() = Some(context.waker().clone());
+        }
+        is_flushed
+    }
+
+    /// Notes that the socket has all that the protocol had for it.
+    pub(super) fn flushed(&self) {
+        if self.answering.load(Relaxed) == 0 && self.is_unflushed.swap(false, Relaxed) {
+            self.wake_reader();
+        }
+    }
+
+    /// Whether the head that is coming in is not waited for any longer; whoever asks is woken when that is so.
+    pub(super) fn is_given_up(&self, context: &Context<'_>) -> bool {
+        let is_given_up = self.is_given_up.load(Relaxed);
+        if !is_given_up {
+            *self.reader.lock() = Some(context.waker().clone());
+        }
+        is_given_up
+    }
+
+    /// Notes that the connection ends with a refusal.
+    pub(super) fn refused(&self, now_ms: u64) {
+        self.refused_ms.store(now_ms, Relaxed);
+    }
+
+    fn wake_reader(&self) {
+        let reader = self.reader.lock().take();
+        if let Some(reader) = reader {
+            reader.wake();
         }
     }
 
@@ -137,6 +213,7 @@ impl Activity {
     fn begun(&self, now_ms: u64) {
         self.last_ms.store(now_ms, Relaxed);
         self.head_ms.store(NEVER, Relaxed);
+        self.begun.fetch_add(1, Relaxed);
         self.answering.fetch_add(1, Relaxed);
     }
 
@@ -149,6 +226,8 @@ impl Activity {
         self.last_ms.store(now_ms, Relaxed);
         self.answering.fetch_sub(1, Relaxed);
         self.sending.fetch_sub(usize::from(was_sending), Relaxed);
+        self.is_unflushed.store(true, Relaxed);
+        self.wake_reader();
     }
 
     /// How long it may go on as it is; zero: it was silent for too long. An answer may stand untaken for `stall_max`.
@@ -157,6 +236,9 @@ impl Activity {
         let at = |time: &AtomicU64| {
             Some(time.load(Relaxed)).filter(|ms| *ms < NEVER).map(Duration::from_millis)
         };
+        if let Some(refused) = at(&self.refused_ms) {
+            return (refused + LINGER_TIME).saturating_sub(now);
+        }
         let (last, blocked) = (at(&self.last_ms).unwrap_or_default(), at(&self.blocked_ms));
         if self.sending.load(Relaxed) > 0 || blocked.is_some() {
             let most = idle_max.map_or(stall_max, |idle_max| idle_max.min(stall_max));
@@ -171,14 +253,30 @@ impl Activity {
         end.map_or(LOOK_PERIOD, |end| end.saturating_sub(now).min(LOOK_PERIOD))
     }
 
-    /// Ends when it was silent for too long.
+    /// Whether it is in the middle of a head and can be told that it is too slow.
+    fn may_be_told(&self) -> bool {
+        !self.is_http2
+            && !self.is_given_up.load(Relaxed)
+            && self.refused_ms.load(Relaxed) == NEVER
+            && self.head_ms.load(Relaxed) < NEVER
+            && self.answering.load(Relaxed) == 0
+            && self.blocked_ms.load(Relaxed) == NEVER
+    }
+
+    /// Ends when it was silent for too long, and had its time to be told so.
     pub(super) async fn is_over(&self, shared: &Shared) {
         loop {
             let left = self.left(self.now_ms(), shared.stall_timeout, shared.idle_timeout());
-            if left.is_zero() {
+            if !left.is_zero() {
+                tokio::time::sleep(left).await;
+            } else if self.may_be_told() {
+                // Whoever reads says why.
+                self.refused(self.now_ms());
+                self.is_given_up.store(true, Relaxed);
+                self.wake_reader();
+            } else {
                 return;
             }
-            tokio::time::sleep(left).await;
         }
     }
 }
