@@ -26,12 +26,14 @@ What differs from Redis on purpose:
 - Evicted and expired keys count as changed for `WATCH`; at most 16,384 keys are watched per connection.
 - A pattern has at most 4096 bytes.
 - `CLIENT PAUSE` lets `CLIENT`, `QUIT` and `RESET` through, and does not touch HTTP clients.
-- `CLIENT UNBLOCK` never finds anybody: no command blocks. `WAIT` answers 0 at once on a node alone.
+- `WAIT` is the only command that blocks. On a node alone who asks for a copy waits for the time that it gave, and is answered 0.
 - A key has at most 65,535 bytes; commands that name a longer one fail, those that read as well.
 - A request that comes too slowly is answered with an error before its connection closes.
-- `CLIENT LIST` and `CLIENT INFO` have all fields of Redis; `fd` is -1, and those about buffers and memory are 0.
-- `INFO commandstats` counts calls, refused and failed ones, and does not time them: `usec` is 0. `expires` and `avg_ttl` of
-  `INFO keyspace` are 0. There is no `errorstats`, and nothing about allocators.
+- `CLIENT LIST` and `CLIENT INFO` have all fields of Redis. A connection has buffers only while a command is incomplete, a
+  transaction is open or an answer is not taken: `qbuf`, `multi-mem` and `omem` are 0 else, and `rbs` and `rbp` always. `obl` counts
+  all bytes that wait to be sent, `omem` those that are not values in the store.
+- `INFO commandstats` counts calls, refused and failed ones, and does not time them, since a reading of the clock for each would take
+  more than a hundredth of its time: `usec` is 0. `expires` and `avg_ttl` of `INFO keyspace` are 0. There is nothing about allocators.
 - `CONFIG SET` takes `maxclients`, `maxmemory`, `maxmemory-policy` and `timeout`; other settings are read-only: `notify-keyspace-events`
   stays empty, since there are no events yet, and there is no `maxmemory-samples`, since nothing is sampled. The policies are
   `allkeys-lfu` and `noeviction`, for the sixteen databases together; other namespaces have their own.

@@ -34,6 +34,7 @@ use ringhold_wire::resp::table::{Command, CommandId, Flags};
 
 use crate::args::{Args, LargeArg};
 use crate::cells::{Access, Cells};
+use crate::clients::Unblocked;
 use crate::glob::PatternTooLong;
 use crate::number;
 use crate::output::Output;
@@ -41,7 +42,7 @@ use crate::session::Fate;
 use crate::session::resp::{Replies, RespSession};
 use crate::shard_cell::Key;
 use crate::state::NodeState;
-use crate::stats::{Counter, Counts};
+use crate::stats::{CallId, Counter, Counts};
 
 pub(crate) use strings::{answer_get, set_plain};
 pub use transactions::forget_watched;
@@ -94,11 +95,14 @@ pub fn command<C: Cells>(id: Option<CommandId>, mut call: Call<'_, '_, C>) -> Fa
         Ok(fate) => fate,
         Err(Failure(text)) => {
             call.out.truncate(mark.0, mark.1);
-            call.counts.add(Counter::Errors, 1);
+            call.counts.error(&text);
             call.reply().error(&text);
             Fate::Open
         }
     };
+    if let Some(wait) = &mut call.session.wait {
+        wait.is_answered = !is_dropped && call.session.replies == Replies::On;
+    }
     if is_dropped || call.session.replies != Replies::On {
         let is_turned_on = is_dropped
             && call.session.replies == Replies::On
@@ -123,14 +127,15 @@ fn checked<C: Cells>(id: Option<CommandId>, call: &mut Call<'_, '_, C>) -> Resul
                 queue.is_broken = true;
             }
             if let Some(id) = id {
-                call.counts.rejected(id);
+                call.counts.rejected(CallId::of(id, call.args.get(1)));
             }
             return Err(failure);
         }
     };
     call.session.command = id as u8;
     call.session.subcommand = id.command().subcommand_idx(call.args.get(1));
-    call.counts.call(id);
+    let counted = CallId::of(id, call.args.get(1));
+    call.counts.call(counted);
     let is_immediate = matches!(
         id,
         CommandId::Multi
@@ -144,7 +149,7 @@ fn checked<C: Cells>(id: Option<CommandId>, call: &mut Call<'_, '_, C>) -> Resul
         transactions::queue(id, call)?;
         return Ok(Fate::Open);
     }
-    run(id, call).inspect_err(|_| call.counts.failed(id))?;
+    run(id, call).inspect_err(|_| call.counts.failed(counted))?;
     Ok(if id == CommandId::Quit { Fate::Close } else { Fate::Open })
 }
 
@@ -281,9 +286,28 @@ fn unknown_subcommand(command: &Command, word: &[u8]) -> Failure {
     Failure::owned(format!("ERR unknown subcommand '{word}'. Try {name} HELP."))
 }
 
+/// Answers a `WAIT` that has ended.
+pub(crate) fn waited(ended: Unblocked, is_answered: bool, counts: &mut Counts, out: &mut Output) {
+    let mark = out.bytes.len();
+    let mut reply = Encoder::new(&mut out.bytes, Protocol::Two);
+    match ended {
+        Unblocked::No | Unblocked::AsTimedOut => reply.integer(0),
+        Unblocked::WithError => {
+            let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+            counts.error(text);
+            reply.error(text);
+        }
+    }
+    if !is_answered {
+        out.bytes.truncate(mark);
+    }
+}
+
 /// Answers bytes that are no command.
-pub fn broken(error: DecodeError, out: &mut Output) {
-    Encoder::new(&mut out.bytes, Protocol::Two).error(&error.to_string());
+pub fn broken(error: DecodeError, counts: &mut Counts, out: &mut Output) {
+    let text = error.to_string();
+    counts.error(&text);
+    Encoder::new(&mut out.bytes, Protocol::Two).error(&text);
 }
 
 /// Tells a client that its command is not waited for any longer.

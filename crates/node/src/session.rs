@@ -5,12 +5,14 @@ pub(crate) mod queue;
 pub mod resp;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use ringhold_types::time::{Instant, Now};
 use ringhold_wire::http::decode::Decoder as HttpDecoder;
 use ringhold_wire::resp::decode::Decoder as RespDecoder;
 
 use crate::cells::{Access, Cells};
-use crate::clients::ClientRecord;
+use crate::clients::{ClientRecord, Input};
 use crate::execute::{forget_watched, http as execute_http, too_slow};
 use crate::incoming::{Body, Incoming};
 use crate::output::Output;
@@ -127,6 +129,32 @@ impl Session {
         self.is_paused
     }
 
+    /// Whether a command of it waits that is not to be ended now: nothing is to be done with what it sends.
+    #[must_use]
+    pub fn is_waiting(&self, node: &NodeState, now: Now) -> bool {
+        let Speaks::Resp(RespSession { wait: Some(wait), record, .. }) = &self.speaks else {
+            return false;
+        };
+        !record.is_unblocked()
+            && wait.until.is_none_or(|until| now.instant < until)
+            && !node.process.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// When the command that waits is to be ended, if it has a time.
+    #[must_use]
+    pub fn wait_end(&self) -> Option<Instant> {
+        match &self.speaks {
+            Speaks::Resp(resp) => resp.wait.and_then(|wait| wait.until),
+            Speaks::Http(_) => None,
+        }
+    }
+
+    /// Whether a command of it waits, ended or not.
+    #[must_use]
+    pub fn has_wait(&self) -> bool {
+        matches!(&self.speaks, Speaks::Resp(resp) if resp.wait.is_some())
+    }
+
     /// Whether no part of a request has been received.
     #[must_use]
     pub fn is_between_requests(&self) -> bool {
@@ -150,6 +178,27 @@ impl Session {
     #[must_use]
     pub fn take_leftover(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.leftover)
+    }
+
+    /// Counts a turn that had a whole request of it, and has others know what it did.
+    pub(crate) fn note_turn(&mut self, now: Now) {
+        self.turns_served = self.turns_served.wrapping_add(1);
+        if let Speaks::Resp(resp) = &self.speaks {
+            resp.record.update(resp.state(now));
+        }
+    }
+
+    /// Has others know what it holds of requests.
+    pub(crate) fn tell_held(&self, node: &NodeState) {
+        let Speaks::Resp(resp) = &self.speaks else { return };
+        let (len, room) = (self.leftover.len(), self.leftover.capacity());
+        resp.record.hold_input(Input {
+            len,
+            free: room - len,
+            args: resp.decoder.held_len(),
+            queue: resp.queue.as_ref().map_or(0, |queue| queue.held_len()),
+        });
+        node.clients.note_buffers(len, 0);
     }
 
     /// Gives up a request that comes too slowly: appends what its client is told, if it is to be told anything.

@@ -37,7 +37,75 @@ pub enum Counter {
 /// The number of counters.
 const COUNTERS: usize = Counter::BytesOut as usize + 1;
 /// The number of commands.
-const CALLS: usize = COMMANDS.len();
+const COMMANDS_COUNT: usize = COMMANDS.len();
+/// What is counted by command: commands, and subcommands behind them.
+const CALLS: usize = COMMANDS_COUNT + subcommands_before(COMMANDS_COUNT);
+/// By command, where its subcommands begin.
+const SUBCOMMANDS: [usize; COMMANDS_COUNT] = {
+    let mut starts = [0; COMMANDS_COUNT];
+    let mut idx = 0;
+    while idx < COMMANDS_COUNT {
+        starts[idx] = COMMANDS_COUNT + subcommands_before(idx);
+        idx += 1;
+    }
+    starts
+};
+
+/// The number of subcommands of all commands before `idx`.
+const fn subcommands_before(mut idx: usize) -> usize {
+    let mut count = 0;
+    while idx > 0 {
+        idx -= 1;
+        count += COMMANDS[idx].subcommands.len();
+    }
+    count
+}
+
+/// The words that errors begin with; the last stands for all others.
+const ERROR_CODES: [&str; 10] = [
+    "ERR",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPROTO",
+    "OOM",
+    "TRYAGAIN",
+    "EXECABORT",
+    "INDOUBT",
+    "UNBLOCKED",
+    "OTHER",
+];
+
+/// What a call is counted as: a command, or one of its subcommands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallId(usize);
+
+impl CallId {
+    /// A command that has no subcommands.
+    #[inline]
+    #[must_use]
+    pub const fn plain(command: CommandId) -> Self {
+        Self(command as usize)
+    }
+
+    /// A command, or that of its subcommands which `word` names.
+    #[must_use]
+    pub fn of(command: CommandId, word: &[u8]) -> Self {
+        let row = command.command();
+        if row.subcommands.is_empty() {
+            return Self::plain(command);
+        }
+        match row.subcommand_idx(word) {
+            u8::MAX => Self::plain(command),
+            sub => Self(SUBCOMMANDS[command as usize] + usize::from(sub)),
+        }
+    }
+
+    /// All of them, with their names.
+    fn all() -> impl Iterator<Item = (usize, &'static str)> {
+        let subcommands = COMMANDS.iter().flat_map(|command| command.subcommands);
+        COMMANDS.iter().chain(subcommands).map(|command| command.name).enumerate()
+    }
+}
 
 /// Counts of one worker's present turn.
 #[derive(Clone, Debug)]
@@ -54,11 +122,14 @@ pub struct Counts {
 struct Refusals<N> {
     rejected: [N; CALLS],
     failed: [N; CALLS],
+    /// Errors, by the word that they begin with.
+    errors: [N; ERROR_CODES.len()],
 }
 
 impl Default for Counts {
     fn default() -> Self {
-        let refusals = Refusals { rejected: [0; CALLS], failed: [0; CALLS] };
+        let refusals =
+            Refusals { rejected: [0; CALLS], failed: [0; CALLS], errors: [0; ERROR_CODES.len()] };
         Self { counters: [0; COUNTERS], calls: [0; CALLS], refusals, has_refusals: false }
     }
 }
@@ -72,27 +143,36 @@ impl Counts {
 
     /// Counts a call of a command.
     #[inline]
-    pub fn call(&mut self, command: CommandId) {
-        self.calls[command as usize] += 1;
+    pub fn call(&mut self, CallId(idx): CallId) {
+        self.calls[idx] += 1;
+    }
+
+    /// Counts an answer that is this error.
+    pub fn error(&mut self, text: &str) {
+        self.add(Counter::Errors, 1);
+        self.has_refusals = true;
+        let code = text.split(' ').next().unwrap_or_default();
+        let idx = ERROR_CODES.iter().position(|known| *known == code);
+        self.refusals.errors[idx.unwrap_or(ERROR_CODES.len() - 1)] += 1;
     }
 
     /// Counts a command that was not executed: of too few words, before authentication.
-    pub fn rejected(&mut self, command: CommandId) {
+    pub fn rejected(&mut self, CallId(idx): CallId) {
         self.has_refusals = true;
-        self.refusals.rejected[command as usize] += 1;
+        self.refusals.rejected[idx] += 1;
     }
 
     /// Counts a call that ended in an error.
-    pub fn failed(&mut self, command: CommandId) {
+    pub fn failed(&mut self, CallId(idx): CallId) {
         self.has_refusals = true;
-        self.refusals.failed[command as usize] += 1;
+        self.refusals.failed[idx] += 1;
     }
 }
 
-/// What is counted of one command.
+/// What is counted of one command or subcommand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calls {
-    /// Its name.
+    /// Its name; of a subcommand with that of its command, as `client|list`.
     pub name: &'static str,
     /// How often it was executed, failures included.
     pub calls: u64,
@@ -144,6 +224,7 @@ impl Row {
             refusals: Refusals {
                 rejected: std::array::from_fn(|_| AtomicU64::new(0)),
                 failed: std::array::from_fn(|_| AtomicU64::new(0)),
+                errors: std::array::from_fn(|_| AtomicU64::new(0)),
             },
         }
     }
@@ -174,6 +255,7 @@ impl Stats {
             let (total, count) = (&row.refusals, &mut counts.refusals);
             total.rejected.iter().zip(&mut count.rejected).for_each(|(a, b)| add(a, b));
             total.failed.iter().zip(&mut count.failed).for_each(|(a, b)| add(a, b));
+            total.errors.iter().zip(&mut count.errors).for_each(|(a, b)| add(a, b));
         }
     }
 
@@ -192,14 +274,23 @@ impl Stats {
 
     /// The calls of each command that was called or refused since the start, or since the last reset.
     pub fn calls(&self) -> impl Iterator<Item = Calls> {
-        COMMANDS.iter().enumerate().filter_map(|(idx, command)| {
+        CallId::all().filter_map(|(idx, name)| {
             let since = |of: fn(&Row) -> &[AtomicU64; CALLS]| {
                 let base = of(&self.base)[idx].load(Ordering::Relaxed);
                 self.sum_by_command(of, idx).saturating_sub(base)
             };
             let [calls, rejected, failed] = BY_COMMAND.map(since);
             let is_used = calls > 0 || rejected > 0 || failed > 0;
-            is_used.then_some(Calls { name: command.name, calls, rejected, failed })
+            is_used.then_some(Calls { name, calls, rejected, failed })
+        })
+    }
+
+    /// The words that errors began with since the start, or since the last reset, and how many did.
+    pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ERROR_CODES.iter().enumerate().filter_map(|(idx, code)| {
+            let base = self.base.refusals.errors[idx].load(Ordering::Relaxed);
+            let count = self.sum_errors(idx).saturating_sub(base);
+            (count > 0).then_some((*code, count))
         })
     }
 
@@ -213,6 +304,9 @@ impl Stats {
             for (idx, base) in of(&self.base).iter().enumerate() {
                 base.store(self.sum_by_command(of, idx), Ordering::Relaxed);
             }
+        }
+        for (idx, base) in self.base.refusals.errors.iter().enumerate() {
+            base.store(self.sum_errors(idx), Ordering::Relaxed);
         }
     }
 
@@ -240,6 +334,11 @@ impl Stats {
         self.rows.iter().map(|row| row.counters[counter as usize].load(Ordering::Relaxed)).sum()
     }
 
+    fn sum_errors(&self, idx: usize) -> u64 {
+        let of_row = |row: &Row| row.refusals.errors[idx].load(Ordering::Relaxed);
+        self.rows.iter().map(of_row).sum()
+    }
+
     fn sum_by_command(&self, of: fn(&Row) -> &[AtomicU64; CALLS], idx: usize) -> u64 {
         self.rows.iter().map(|row| of(row)[idx].load(Ordering::Relaxed)).sum()
     }
@@ -255,20 +354,36 @@ mod tests {
         for worker in 0..2 {
             let mut counts = Counts::default();
             counts.add(Counter::Hits, 3);
-            counts.call(CommandId::Get);
-            counts.call(CommandId::Incr);
-            counts.failed(CommandId::Incr);
-            counts.rejected(CommandId::Set);
+            counts.call(CallId::plain(CommandId::Get));
+            counts.call(CallId::of(CommandId::Incr, b"k"));
+            counts.failed(CallId::plain(CommandId::Incr));
+            counts.rejected(CallId::plain(CommandId::Set));
+            counts.call(CallId::of(CommandId::Client, b"LIST"));
+            counts.call(CallId::of(CommandId::Object, b"freq"));
+            counts.call(CallId::of(CommandId::Client, b"none"));
+            counts.error("OOM command not allowed");
+            counts.error("SOMETHING else");
             stats.take(worker, &mut counts);
             stats.take(worker, &mut counts);
         }
         assert_eq!(stats.total(Counter::Hits), 6);
         let row = |name, calls, rejected, failed| Calls { name, calls, rejected, failed };
-        let expected = [row("get", 2, 0, 0), row("set", 0, 2, 0), row("incr", 2, 0, 2)];
-        assert_eq!(stats.calls().collect::<Vec<_>>(), expected);
+        let mut seen: Vec<_> = stats.calls().collect();
+        seen.sort_unstable_by_key(|calls| calls.name);
+        let expected = [
+            row("client", 2, 0, 0),
+            row("client|list", 2, 0, 0),
+            row("get", 2, 0, 0),
+            row("incr", 2, 0, 2),
+            row("object|freq", 2, 0, 0),
+            row("set", 0, 2, 0),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(stats.errors().collect::<Vec<_>>(), [("OOM", 2), ("OTHER", 2)]);
+        assert_eq!(stats.total(Counter::Errors), 4);
         stats.reset();
         assert_eq!(stats.total(Counter::Hits), 0);
-        assert_eq!(stats.calls().count(), 0);
+        assert_eq!((stats.calls().count(), stats.errors().count()), (0, 0));
         stats.add(1, Counter::Commands, 16);
         stats.sample(Instant(1_000_000_000));
         assert_eq!(stats.commands_per_second(), 1, "16 in a second, then 15 samples of nothing");

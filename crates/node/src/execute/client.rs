@@ -269,18 +269,21 @@ fn reply<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     Ok(())
 }
 
-/// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`: no command blocks, so nobody is ever freed.
+/// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`
 fn unblock<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    call.integer(2)?;
-    let is_known = match call.args.len() {
-        3 => true,
-        4 => call.args.is(3, "timeout") || call.args.is(3, "error"),
-        _ => false,
-    };
-    if !is_known {
+    if call.args.len() > 4 {
+        let word = String::from_utf8_lossy(call.args.get(1)).into_owned();
+        return Err(Failure::owned(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try CLIENT HELP."
+        )));
+    }
+    let is_error = call.args.is(3, "error");
+    if call.args.len() == 4 && !is_error && !call.args.is(3, "timeout") {
         return Err(Failure::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
     }
-    call.reply().integer(0);
+    let id = u64::try_from(call.integer(2)?);
+    let is_freed = id.is_ok_and(|id| call.node.clients.unblock(id, is_error));
+    call.reply().integer(i64::from(is_freed));
     Ok(())
 }
 

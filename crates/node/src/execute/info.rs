@@ -31,7 +31,7 @@ impl Lines {
 /// `INFO [section …]`
 pub(super) fn info<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     // Name, heading, whether it is there when nothing is asked for, and what writes it.
-    let sections: [(&str, &str, bool, Section<C>); 11] = [
+    let sections: [(&str, &str, bool, Section<C>); 12] = [
         ("server", "Server", true, server),
         ("clients", "Clients", true, clients),
         ("memory", "Memory", true, memory),
@@ -41,6 +41,7 @@ pub(super) fn info<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
         ("cpu", "CPU", true, cpu),
         ("modules", "Modules", true, |_, _| {}),
         ("commandstats", "Commandstats", false, commandstats),
+        ("errorstats", "Errorstats", true, errorstats),
         ("cluster", "Cluster", true, cluster),
         ("keyspace", "Keyspace", true, keyspace),
     ];
@@ -96,7 +97,12 @@ fn clients<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
     lines.add("ringhold_connections", call.node.connections());
     lines.add("cluster_connections", 0);
     lines.add("maxclients", call.node.tunables.connections_max.load(Relaxed));
-    lines.add("blocked_clients", 0);
+    let mut blocked = 0;
+    call.node.clients.each(|record| blocked += u32::from(record.is_waiting()));
+    let (input_max, output_max) = call.node.clients.buffers_max();
+    lines.add("client_recent_max_input_buffer", input_max);
+    lines.add("client_recent_max_output_buffer", output_max);
+    lines.add("blocked_clients", blocked);
     lines.add("tracking_clients", 0);
     lines.add("total_watched_keys", watched);
 }
@@ -137,6 +143,9 @@ fn memory<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
     lines.add("mem_fragmentation_ratio", format!("{ratio:.2}"));
     lines.add("mem_fragmentation_bytes", i128::from(rss) - i128::from(used));
     lines.add("mem_allocator", "ringhold");
+    let mut client_bytes = 0;
+    node.clients.each(|record| client_bytes += record.memory_len());
+    lines.add("mem_clients_normal", client_bytes);
     // What there is none of.
     for field in [
         "used_memory_startup",
@@ -249,6 +258,13 @@ fn commandstats<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
                 "calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}"
             ),
         );
+    }
+}
+
+/// Errors by the word that they begin with.
+fn errorstats<C: Cells>(call: &Call<'_, '_, C>, lines: &mut Lines) {
+    for (code, count) in call.node.stats.errors() {
+        lines.add(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
 

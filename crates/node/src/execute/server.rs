@@ -1,9 +1,14 @@
 //! Commands about the server that need no more than a line.
 #![expect(clippy::unnecessary_wraps, reason = "all commands have one signature")]
 
+use std::sync::atomic::Ordering;
+
+use ringhold_types::time::Duration;
+
 use super::{Call, Done, Failure};
 use crate::cells::Cells;
 use crate::number;
+use crate::session::resp::Wait;
 
 /// `TIME`: seconds since 1970, and microseconds of the present one.
 pub(super) fn time<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
@@ -25,13 +30,19 @@ pub(super) fn role<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
     Ok(())
 }
 
-/// `WAIT replicas timeout`: a write is answered only when every node that must have it has it; a node alone has no
-/// other, so the answer is 0 at once.
+/// `WAIT replicas timeout`: a node alone has no other that could have the connection's writes, so who asks for one waits for
+/// as long as it said, for ever with 0. Not in a transaction, whose shards are held.
 pub(super) fn wait<C: Cells>(call: &mut Call<'_, '_, C>) -> Done {
-    call.integer(1)?;
-    if number::parse_i64(call.args.get(2)).ok_or(Failure::BAD_TIMEOUT)? < 0 {
-        return Err(Failure::NEGATIVE_TIMEOUT);
+    let replicas = call.integer(1)?;
+    let millis = number::parse_i64(call.args.get(2)).ok_or(Failure::BAD_TIMEOUT)?;
+    let millis = u64::try_from(millis).map_err(|_| Failure::NEGATIVE_TIMEOUT)?;
+    let may_wait =
+        !call.access.is_holding() && !call.node.process.is_draining.load(Ordering::Relaxed);
+    if replicas <= 0 || !may_wait {
+        call.reply().integer(0);
+        return Ok(());
     }
-    call.reply().integer(0);
+    let until = (millis > 0).then(|| call.now.instant.after(Duration::from_millis(millis)));
+    call.session.begin_wait(Wait { until, is_answered: true });
     Ok(())
 }

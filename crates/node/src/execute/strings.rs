@@ -19,7 +19,7 @@ use crate::cells::{Cells, with_room};
 use crate::output::Output;
 use crate::shard_cell::Key;
 use crate::state::NodeState;
-use crate::stats::{Counter, Counts};
+use crate::stats::{CallId, Counter, Counts};
 
 /// When SET writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +118,8 @@ pub(crate) fn set_plain<C: Cells>(
         });
         if let Err(error) = written {
             let Failure(text) = error.into();
-            counts.add(Counter::Errors, 1);
-            counts.failed(CommandId::Set);
+            counts.error(&text);
+            counts.failed(CallId::plain(CommandId::Set));
             Encoder::new(&mut out.bytes, Protocol::Two).error(&text);
             return;
         }

@@ -9,7 +9,7 @@ use crate::cells::{Access, Cells};
 use crate::session::queue::Queue;
 use crate::session::resp::{RespSession, Watched};
 use crate::shard_cell::Key;
-use crate::stats::Counter;
+use crate::stats::CallId;
 
 /// The most keys that one connection may watch.
 const WATCHED_MAX: usize = 16_384;
@@ -180,8 +180,8 @@ fn execute<C: Cells>(queue: &Queue, call: &mut Call<'_, '_, C>) -> bool {
         let done = run(id, &mut inner).and_then(|()| check_replies(call, start));
         if let Err(Failure(text)) = done {
             call.out.truncate(mark.0, mark.1);
-            call.counts.add(Counter::Errors, 1);
-            call.counts.failed(id);
+            call.counts.error(&text);
+            call.counts.failed(CallId::of(id, args.get(1)));
             call.reply().error(&text);
         }
     }

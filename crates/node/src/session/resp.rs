@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ringhold_store::hash::KeyHash;
 use ringhold_types::id::NamespaceId;
-use ringhold_types::time::Now;
+use ringhold_types::time::{Instant, Now};
 use ringhold_wire::resp::Protocol;
 use ringhold_wire::resp::decode::{Decoder, LIMITS_UNAUTHENTICATED, Limits, limits};
 
@@ -40,8 +40,19 @@ pub struct RespSession {
     pub(crate) command: u8,
     /// Which of the subcommands of that; `u8::MAX`: none.
     pub(crate) subcommand: u8,
+    /// The `WAIT` that goes on.
+    pub(crate) wait: Option<Wait>,
     /// Where decoding stopped in an incomplete command.
     pub(crate) decoder: Decoder,
+}
+
+/// A command that waits; what follows it on its connection waits too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    /// Until when; `None`: until somebody ends it.
+    pub(crate) until: Option<Instant>,
+    /// Whether its answer is sent.
+    pub(crate) is_answered: bool,
 }
 
 /// A key that `WATCH` named.
@@ -79,8 +90,15 @@ impl RespSession {
             watched_len: 0,
             command: u8::MAX,
             subcommand: u8::MAX,
+            wait: None,
             decoder: Decoder::new(),
         }
+    }
+
+    /// Begins to wait, as others can see.
+    pub(crate) fn begin_wait(&mut self, wait: Wait) {
+        self.record.begin_wait();
+        self.wait = Some(wait);
     }
 
     /// Puts everything back that a client can change; the watched keys are forgotten by the caller, who has the shards.

@@ -260,7 +260,7 @@ fn the_server_describes_itself() {
         ("TIME x", "-ERR wrong number of arguments for 'time' command"),
         ("ROLE", "*3 $6 master :0 *0"),
         ("WAIT 0 0", ":0"),
-        ("WAIT 1 300", ":0"),
+        ("WAIT -1 300", ":0"),
         ("WAIT x 0", NO_INTEGER),
         ("WAIT 0 x", "-ERR timeout is not an integer or out of range"),
         ("WAIT 0 -1", "-ERR timeout is negative"),

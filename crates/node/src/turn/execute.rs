@@ -17,7 +17,7 @@ use crate::incoming::{BEFORE_LEN_MAX, Incoming, STREAMED_LEN_MIN, has_many_value
 use crate::session::{Fate, Session, Speaks};
 use crate::shard_cell::Key;
 use crate::state::NodeState;
-use crate::stats::Counter;
+use crate::stats::{CallId, Counter};
 
 impl Turn {
     /// Executes what was decoded, in order.
@@ -37,7 +37,13 @@ impl Turn {
             if session.record().is_some_and(|record| record.is_killed()) {
                 session.fate = Fate::Close;
             }
+            if session.has_wait() && !self.end_wait(session, node, now) {
+                (consumed, session.is_paused) = (read.bytes.start, true);
+            }
             for idx in read.requests.clone() {
+                if session.is_paused {
+                    break;
+                }
                 if idx >= block.end() {
                     let places = self.requests[idx..].iter().take(BLOCK_LEN).map(Request::place);
                     block.open(cells, idx, places);
@@ -70,6 +76,9 @@ impl Turn {
                 block.release();
                 if !self.write_plainly(idx, session, block.probe(idx), (cells, node, now)) {
                     self.execute_one(idx, session, cells, node, now);
+                    if session.has_wait() {
+                        (consumed, session.is_paused) = (self.start_after(idx, read), true);
+                    }
                 }
             }
             // Room for a value that is coming in is made under a write lock: nobody may hold a lock before.
@@ -79,10 +88,7 @@ impl Turn {
             self.keep_rest(session, read, consumed, (cells, node, now));
             self.charge(session, node);
             if !read.requests.is_empty() {
-                session.turns_served = session.turns_served.wrapping_add(1);
-                if let Speaks::Resp(resp) = &session.speaks {
-                    resp.record.update(resp.state(now));
-                }
+                session.note_turn(now);
             }
             self.answers.push(Answer {
                 connection: read.connection,
@@ -91,10 +97,34 @@ impl Turn {
             });
         }
         drop(block);
+        self.reads = reads;
+        self.count(node);
+    }
+
+    /// Adds what was counted to the node's.
+    fn count(&mut self, node: &NodeState) {
         let inserted: usize = self.output.inserts.iter().map(|insert| insert.len).sum();
         self.counts.add(Counter::BytesOut, (self.output.bytes.len() + inserted) as u64);
         node.stats.take(self.worker, &mut self.counts);
-        self.reads = reads;
+    }
+
+    /// Where in the input what follows request `idx` of a read begins.
+    fn start_after(&self, idx: usize, read: &Read) -> usize {
+        let next = self.requests[..read.requests.end].get(idx + 1);
+        next.map_or(read.decoded, |next| next.start)
+    }
+
+    /// Answers the command of a session that waits, if it is to be ended now; whether it was.
+    fn end_wait(&mut self, session: &mut Session, node: &NodeState, now: Now) -> bool {
+        if session.is_waiting(node, now) {
+            return false;
+        }
+        let Speaks::Resp(resp) = &mut session.speaks else { return true };
+        let ended = resp.record.end_wait();
+        if let Some(wait) = resp.wait.take() {
+            execute::waited(ended, wait.is_answered, &mut self.counts, &mut self.output);
+        }
+        true
     }
 
     /// Keeps what a connection sent beyond its executed requests.
@@ -145,7 +175,11 @@ impl Turn {
                 Speaks::Resp(resp) => resp.held_len(),
                 Speaks::Http(_) => 0,
             };
-        if node.held.change(std::mem::replace(&mut session.held, held), held) {
+        let before = std::mem::replace(&mut session.held, held);
+        if before > 0 || held > 0 {
+            session.tell_held(node);
+        }
+        if node.held.change(before, held) {
             return;
         }
         session.held = 0;
@@ -210,7 +244,7 @@ impl Turn {
                 if is_done {
                     (resp.command, resp.subcommand) = (CommandId::Get as u8, u8::MAX);
                     counts.add(Counter::Commands, 1);
-                    counts.call(CommandId::Get);
+                    counts.call(CallId::plain(CommandId::Get));
                 }
                 is_done
             }
@@ -262,7 +296,7 @@ impl Turn {
         execute::set_plain(key, value, probe, (cells, node, now), counts, out);
         (resp.command, resp.subcommand) = (CommandId::Set as u8, u8::MAX);
         counts.add(Counter::Commands, 1);
-        counts.call(CommandId::Set);
+        counts.call(CallId::plain(CommandId::Set));
         true
     }
 
@@ -298,7 +332,7 @@ impl Turn {
                 }
             }
             (What::RespBroken(error), Speaks::Resp(_)) => {
-                execute::broken(*error, &mut self.output);
+                execute::broken(*error, &mut self.counts, &mut self.output);
                 session.fate = Fate::Close;
             }
             (What::Http { head, body, key, plain }, Speaks::Http(_)) => {

@@ -76,7 +76,9 @@ impl Worker {
             Speaks::Http => Session::http(),
             Speaks::Resp => {
                 let (address, local) = stream.addresses();
-                let record = ClientRecord::new(client_id, address, local, now.unix());
+                let (descriptor, addresses) = (stream.descriptor(), (address, local));
+                let record =
+                    ClientRecord::of_descriptor(client_id, addresses, now.unix(), descriptor);
                 let record = Arc::new(record);
                 self.shared.node.clients.add(Arc::clone(&record));
                 Session::resp(record, self.shared.node.passwords.are_required())

@@ -7,10 +7,12 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::ops::Range;
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use ringhold_node::clients::{Clients, Unsent as UnsentLens};
 use ringhold_node::held::Held;
 use ringhold_node::output::{Insert, Output};
 use ringhold_node::session::Session;
@@ -80,6 +82,14 @@ impl Stream {
         }
     }
 
+    /// The number of its descriptor.
+    pub(crate) fn descriptor(&self) -> i32 {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
@@ -139,6 +149,8 @@ pub(crate) struct Connection {
     unsent_len: usize,
     /// What the account of all connections has of them.
     charged_len: usize,
+    /// The number of pieces in `unsent` that others were told of.
+    told_pieces: usize,
     /// Whether the kernel may hold more bytes for us: edge-triggered readiness is told only once.
     pub(crate) is_readable: bool,
     /// Whether the client was said to have shut its side down: there is an end to be read, however little comes before
@@ -177,6 +189,7 @@ impl Connection {
             unsent: VecDeque::new(),
             unsent_len: 0,
             charged_len: 0,
+            told_pieces: 0,
             is_readable: true,
             may_end: false,
             is_queued: false,
@@ -217,17 +230,34 @@ impl Connection {
             || idle_max.is_some_and(|most| idle > most)
     }
 
-    /// Has `account` know what waits to be sent; false when that is too much.
-    pub(crate) fn charge(&mut self, account: &Held) -> bool {
-        if self.unsent_len == self.charged_len {
+    /// Has `account` know what waits to be sent, and others what the connection holds; false when that is too much.
+    pub(crate) fn charge(&mut self, account: &Held, clients: &Clients) -> bool {
+        let pieces = self.unsent.len();
+        if self.unsent_len == self.charged_len && pieces == self.told_pieces {
             return true;
         }
+        self.told_pieces = pieces;
+        self.tell_unsent(clients);
         let before = std::mem::replace(&mut self.charged_len, self.unsent_len);
         let is_granted = account.change(before, self.unsent_len);
         if !is_granted {
             self.charged_len = 0;
         }
         is_granted
+    }
+
+    fn tell_unsent(&self, clients: &Clients) {
+        let Some(record) = self.session.record() else { return };
+        let large_len = |part: &Unsent| match part {
+            Unsent::Bytes { .. } => 0,
+            Unsent::Large { at, end, .. } => end - at,
+        };
+        record.hold_unsent(UnsentLens {
+            len: self.unsent_len,
+            large_len: self.unsent.iter().map(large_len).sum(),
+            pieces: self.unsent.len(),
+        });
+        clients.note_buffers(0, self.unsent_len);
     }
 
     /// Gives back what `account` has of it; to be called before it is dropped.

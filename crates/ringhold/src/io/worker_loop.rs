@@ -42,6 +42,8 @@ const TICK_ITEMS: u64 = 512;
 const SHARDS_PER_TURN: usize = 8;
 /// How often the process's memory and processor time are measured, in ticks.
 const TICKS_PER_MEASURE: u64 = 10;
+/// How long a client counts that had long buffers, in ticks: five seconds, and at most as many more.
+const TICKS_PER_PERIOD: u64 = 50;
 
 /// What a listener's clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +82,10 @@ pub(crate) struct Worker {
     pub(super) accepts_left: Vec<usize>,
     /// Listeners that could not accept, to be looked at with the next tick.
     pub(super) accepts_due: Vec<usize>,
-    /// Connections whose requests wait for the end of a `CLIENT PAUSE`.
+    /// Connections whose requests wait for the end of a `CLIENT PAUSE`, or of a command that waits.
     paused: BTreeSet<usize>,
+    /// When the first of those commands is to be ended; `None`: none has a time.
+    wait_end: Option<Instant>,
     /// Connections that linger and until when, the first to end first; some may be gone.
     pub(super) lingering: VecDeque<(Instant, usize)>,
     /// The last number of kills that this worker has looked for.
@@ -124,6 +128,7 @@ impl Worker {
             accepts_left: Vec::new(),
             accepts_due: Vec::new(),
             paused: BTreeSet::new(),
+            wait_end: None,
             lingering: VecDeque::new(),
             kills_seen: 0,
             ticks: 0,
@@ -156,6 +161,9 @@ impl Worker {
             let now = self.clock.now();
             self.take_events(&events, now);
             self.serve_ready(now);
+            if self.wait_end.is_some_and(|end| end <= now.instant) {
+                self.end_waits(now);
+            }
             for listener in std::mem::take(&mut self.accepts_left) {
                 self.accept(listener, now);
             }
@@ -169,7 +177,8 @@ impl Worker {
     }
 
     fn time_to_tick(&mut self) -> Duration {
-        self.next_tick.since(self.clock.now().instant)
+        let next = self.wait_end.map_or(self.next_tick, |end| end.min(self.next_tick));
+        next.since(self.clock.now().instant)
     }
 
     fn take_events(&mut self, events: &Events, now: Now) {
@@ -240,7 +249,9 @@ impl Worker {
         }
         if connection.is_blocked() {
             let flushed = connection.flush(now.instant);
-            if flushed == Flushed::Broken || !connection.charge(&self.shared.unsent) {
+            if flushed == Flushed::Broken
+                || !connection.charge(&self.shared.unsent, &self.shared.node.clients)
+            {
                 return self.close(idx);
             }
             if flushed == Flushed::Blocked {
@@ -251,7 +262,14 @@ impl Worker {
             return self.settle(idx, now);
         }
         let is_paused = connection.session.is_paused();
-        if is_paused && self.is_pause(now) {
+        if is_paused && connection.session.is_waiting(&self.shared.node, now) {
+            if connection.may_end {
+                // Nobody is left who waits.
+                return self.close(idx);
+            }
+            return self.keep_waiting(idx);
+        }
+        if is_paused && !connection.session.has_wait() && self.is_pause(now) {
             self.paused.insert(idx);
             return;
         }
@@ -290,7 +308,9 @@ impl Worker {
                 let bytes = answer.from..answer.to;
                 let flushed =
                     connection.send(self.turn.output(), bytes, answer.inserts, now.instant);
-                if flushed == Flushed::Broken || !connection.charge(&self.shared.unsent) {
+                if flushed == Flushed::Broken
+                    || !connection.charge(&self.shared.unsent, &self.shared.node.clients)
+                {
                     self.close(idx);
                     continue;
                 }
@@ -311,9 +331,7 @@ impl Worker {
             return;
         }
         match connection.session.fate() {
-            Fate::Open if connection.session.is_paused() => {
-                self.paused.insert(idx);
-            }
+            Fate::Open if connection.session.is_paused() => self.keep_waiting(idx),
             Fate::Close => self.linger(idx, now),
             Fate::HandOver => self.hand_over(idx),
             Fate::Open if connection.session.has_work() || connection.is_readable => {
@@ -324,6 +342,28 @@ impl Worker {
                 self.close(idx);
             }
             Fate::Open => {}
+        }
+    }
+
+    /// Keeps a connection whose requests wait.
+    fn keep_waiting(&mut self, idx: usize) {
+        let Some(connection) = self.connections.get(idx) else { return };
+        let end = connection.session.wait_end();
+        self.wait_end = [self.wait_end, end].into_iter().flatten().min();
+        self.paused.insert(idx);
+    }
+
+    /// Goes on with those whose command has waited long enough, or was told to end.
+    fn end_waits(&mut self, now: Now) {
+        self.wait_end = None;
+        for idx in std::mem::take(&mut self.paused) {
+            let Some(connection) = self.connections.get(idx) else { continue };
+            let session = &connection.session;
+            if session.has_wait() && !session.is_waiting(&self.shared.node, now) {
+                self.enqueue(idx);
+            } else if session.is_paused() {
+                self.keep_waiting(idx);
+            }
         }
     }
 
@@ -390,6 +430,8 @@ impl Worker {
     /// Goes on with those whose pause is over, closes those that were killed or stand still, lets in who had to wait; the
     /// first worker measures.
     fn look_after_clients(&mut self, now: Now) {
+        // Whether the wait of one was ended by another client is to be seen at its record only.
+        self.end_waits(now);
         if !self.paused.is_empty() && !self.is_pause(now) {
             for idx in std::mem::take(&mut self.paused) {
                 self.enqueue(idx);
@@ -404,6 +446,9 @@ impl Worker {
             self.shared.node.stats.sample(now.instant);
             if self.ticks.is_multiple_of(TICKS_PER_MEASURE) {
                 process::measure(&self.shared.node.process);
+            }
+            if self.ticks.is_multiple_of(TICKS_PER_PERIOD) {
+                self.shared.node.clients.begin_period();
             }
             self.ticks += 1;
         }

@@ -279,3 +279,115 @@ fn a_greeting_may_bring_the_password() {
     client.check("GET k\r\nCLIENT GETNAME\r\n", "*0\r\n_\r\n$2\r\nme\r\n");
     node.stop();
 }
+
+#[test]
+fn who_waits_for_copies_that_there_are_not_waits_for_as_long_as_it_said() {
+    let node = start();
+    let connect = || Client::connect(&node.resp()[0]);
+    let (mut one, mut other) = (connect(), connect());
+    one.check("WAIT 0 100000\r\nWAIT -1 100000\r\n", ":0\r\n:0\r\n");
+    one.check("MULTI\r\nWAIT 1 0\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n:0\r\n");
+    let time_us = |client: &mut Client| -> u64 {
+        client.expect("*2\r\n");
+        let [secs, micros] = [client.bulk(), client.bulk()];
+        secs.parse::<u64>().expect("a number") * 1_000_000
+            + micros.parse::<u64>().expect("a number")
+    };
+    one.send("TIME\r\nWAIT 1 70\r\nTIME\r\n");
+    other.check("PING\r\n", "+PONG\r\n");
+    let began = time_us(&mut one);
+    one.expect(":0\r\n");
+    assert!(time_us(&mut one) - began >= 70_000, "what follows waits too");
+    // Without a time it waits until somebody ends it, and only it.
+    let waiting = |client: &mut Client, other: &mut Client, command: &str| {
+        client.send("CLIENT ID\r\n");
+        let id = client.line()[1..].to_owned();
+        client.send(format!("{command}\r\nPING\r\n"));
+        other.await_info("blocked_clients:1");
+        id
+    };
+    let id = waiting(&mut one, &mut other, "WAIT 3 0");
+    other.send("CLIENT LIST\r\n");
+    let list = other.bulk();
+    assert!(
+        list.lines()
+            .any(|line| line.starts_with(&format!("id={id} ")) && line.contains(" flags=b "))
+    );
+    other.check(&format!("CLIENT UNBLOCK {id}\r\n"), ":1\r\n");
+    one.expect(":0\r\n+PONG\r\n");
+    other.check(&format!("CLIENT UNBLOCK {id}\r\n"), ":0\r\n");
+    let id = waiting(&mut one, &mut other, "WAIT 1 0");
+    other.check(&format!("CLIENT UNBLOCK {id} ERROR\r\n"), ":1\r\n");
+    one.expect("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n+PONG\r\n");
+    let id = waiting(&mut one, &mut other, "CLIENT REPLY SKIP\r\nWAIT 1 0");
+    other.check(&format!("CLIENT UNBLOCK {id} TIMEOUT\r\n"), ":1\r\n");
+    one.expect("+PONG\r\n");
+    // A pause of others changes nothing; one that is gone waits no longer; a node that stops answers.
+    let mut gone = connect();
+    waiting(&mut gone, &mut other, "WAIT 1 0");
+    drop(gone);
+    other.await_info("blocked_clients:0");
+    other.await_info("connected_clients:2");
+    other.check("CLIENT PAUSE 100000\r\n", "+OK\r\n");
+    one.send("CLIENT ID\r\n");
+    one.line();
+    other.check("CLIENT UNPAUSE\r\n", "+OK\r\n");
+    waiting(&mut one, &mut other, "WAIT 1 0");
+    drop(other);
+    node.stop();
+    assert_eq!(one.rest(), ":0\r\n+PONG\r\n");
+}
+
+#[test]
+fn what_clients_hold_is_to_be_seen() {
+    let node = start();
+    let connect = || Client::connect(&node.resp()[0]);
+    let (mut half, mut deaf, mut other) = (connect(), connect(), connect());
+    let id = |client: &mut Client| -> String {
+        client.send("CLIENT ID\r\n");
+        client.line()[1..].to_owned()
+    };
+    let (half_id, deaf_id) = (id(&mut half), id(&mut deaf));
+    let field = |other: &mut Client, id: &str, name: &str| -> u64 {
+        other.send(format!("CLIENT LIST ID {id}\r\n"));
+        let list = other.bulk();
+        let value = list.split(' ').find_map(|field| field.strip_prefix(&format!("{name}=")));
+        value.expect("it is there").trim().parse().expect("a number")
+    };
+    half.send(format!("*3\r\n$6\r\nAPPEND\r\n$1\r\nk\r\n$100000\r\n{}", "v".repeat(80_000)));
+    let is_held = (0..100_000).any(|_| field(&mut other, &half_id, "qbuf") >= 80_000);
+    assert!(is_held);
+    assert!(field(&mut other, &half_id, "tot-mem") > 80_000);
+    assert!(field(&mut other, &half_id, "argv-mem") > 0, "two arguments are there");
+    assert!(field(&mut other, &half_id, "fd") > 2);
+    assert_eq!(field(&mut other, &half_id, "obl"), 0);
+    half.send(format!("{}\r\nMULTI\r\nGET {}\r\n", "v".repeat(20_000), "k".repeat(50_000)));
+    half.expect(":100000\r\n+OK\r\n+QUEUED\r\n");
+    assert_eq!(field(&mut other, &half_id, "qbuf"), 0);
+    assert!(field(&mut other, &half_id, "multi-mem") > 50_000);
+    other.check("SET small 0123456789\r\n", "+OK\r\n");
+    deaf.send("GET k\r\n".repeat(1_000));
+    let is_held = (0..100_000).any(|_| {
+        let of_deaf = |other: &mut Client, name| field(other, &deaf_id, name);
+        of_deaf(&mut other, "obl") > 1_000_000 && of_deaf(&mut other, "oll") > 1
+    });
+    assert!(is_held, "a thousand answers of 100 kB are not taken");
+    assert!(field(&mut other, &deaf_id, "omem") < 1_000_000, "their values are the store's");
+    other.send("NOTHING\r\nINCR small x\r\n");
+    assert!(other.line().starts_with("-ERR unknown command"));
+    assert!(other.line().starts_with("-ERR wrong number of arguments"));
+    other.send("INFO everything\r\n");
+    let info = other.bulk();
+    let number = |name: &str| -> u64 {
+        let value = info.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+        value.unwrap_or_else(|| panic!("{name}: {info}")).parse().expect("a number")
+    };
+    assert!(number("client_recent_max_input_buffer") >= 80_000);
+    assert!(number("client_recent_max_output_buffer") > 0);
+    assert!(number("mem_clients_normal") > 50_000);
+    assert!(info.contains("# Errorstats\r\nerrorstat_ERR:count=2\r\n"), "{info}");
+    assert!(info.contains("cmdstat_client|list:calls="), "{info}");
+    assert!(info.contains("cmdstat_client|id:calls=2,"), "{info}");
+    drop(deaf);
+    node.stop();
+}

@@ -147,6 +147,12 @@ impl Decoder {
         })
     }
 
+    /// The bytes that it has allocated for what is known of an incomplete command.
+    #[must_use]
+    pub const fn held_len(&self) -> usize {
+        self.args.capacity().saturating_mul(size_of::<Range<usize>>())
+    }
+
     /// How many bytes must come at the least until an incomplete command can be whole: until then it need not be decoded
     /// again. `input` is what was decoded last.
     #[must_use]

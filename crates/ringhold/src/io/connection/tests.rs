@@ -1,5 +1,6 @@
 //! Facts about one connection, whose client is here too.
 
+use ringhold_node::clients::Clients;
 use std::io::Read as _;
 use std::os::unix::net::UnixStream as Client;
 
@@ -44,25 +45,25 @@ fn who_reads_a_long_answer_slowly_is_not_idle() {
 #[test]
 fn what_is_not_taken_is_accounted_for_until_it_is() {
     let account = Held::new(5 << 20);
-    let (mut first, mut client) = pair();
+    let (clients, (mut first, mut client)) = (Clients::default(), pair());
     let (mut second, _deaf) = pair();
     let answer = long_answer();
     let all = 0..answer.bytes.len();
     assert_eq!(first.send(&answer, all.clone(), &[], at(0)), Flushed::Blocked);
-    assert!(first.charge(&account) && account.bytes() > 3 << 20);
+    assert!(first.charge(&account, &clients) && account.bytes() > 3 << 20);
     assert_eq!(second.send(&answer, all.clone(), &[], at(0)), Flushed::Blocked);
-    assert!(!second.charge(&account), "there is no room for two");
+    assert!(!second.charge(&account, &clients), "there is no room for two");
     second.discharge(&account);
     let mut taken = 0;
     let mut part = vec![0; 1 << 20];
     while taken < all.end {
         taken += client.read(&mut part).expect("it is open");
         assert_ne!(first.flush(at(1)), Flushed::Broken);
-        assert!(first.charge(&account));
+        assert!(first.charge(&account, &clients));
     }
     assert_eq!(account.bytes(), 0);
     assert_eq!(first.send(&answer, all, &[], at(2)), Flushed::Blocked);
-    assert!(first.charge(&account));
+    assert!(first.charge(&account, &clients));
     first.discharge(&account);
     assert_eq!(account.bytes(), 0);
 }
