@@ -343,7 +343,7 @@ impl ShardCell {
         len: usize,
         now: Now,
     ) -> Result<(), UpdateError> {
-        self.log.micros = now.unix_micros;
+        self.log.begin(now);
         self.shard.grow_large(namespace, writer, len, now.unix(), &mut self.log)
     }
 
