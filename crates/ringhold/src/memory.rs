@@ -133,7 +133,7 @@ impl Blocks {
     fn take(&mut self, class: usize) -> Option<usize> {
         if !self.is_asked {
             self.is_asked = true;
-            (self.base, self.room) = system::room().unwrap_or((0, 0));
+            (self.base, self.room) = system::room(system::page_len()).unwrap_or((0, 0));
         }
         if self.heads[class] == 0 {
             self.start_chunk(class)?;
@@ -398,9 +398,15 @@ mod system {
     /// Of a limit on addresses (`ulimit -v`) the room is at most one in this many bytes; the rest is for everything else.
     const LIMIT_PART: u64 = 2;
 
+    /// The length of the machine's pages, in bytes.
+    pub(super) fn page_len() -> usize {
+        rustix::param::page_size()
+    }
+
     /// Addresses for twice the machine's memory, and how many chunks they are; nothing is behind them until they are used.
-    pub(super) fn room() -> Option<(usize, usize)> {
-        if rustix::param::page_size() > STEP {
+    /// None where pages are longer than blocks.
+    pub(super) fn room(page_len: usize) -> Option<(usize, usize)> {
+        if page_len > STEP {
             return None;
         }
         let info = rustix::system::sysinfo();
@@ -455,7 +461,11 @@ mod system {
 /// Elsewhere all memory is the system allocator's.
 #[cfg(not(target_os = "linux"))]
 mod system {
-    pub(super) fn room() -> Option<(usize, usize)> {
+    pub(super) fn page_len() -> usize {
+        super::STEP
+    }
+
+    pub(super) fn room(_page_len: usize) -> Option<(usize, usize)> {
         None
     }
 

@@ -6,7 +6,7 @@ use ringhold_types::prng::Prng;
 
 use super::{
     BLOCKS, BlockAllocator, Blocks, CHUNK_LEN, LARGEST, SPARE_WARM_MAX, STEP, STEPPED_MAX,
-    WARM_MAX, class_of,
+    WARM_MAX, class_of, system,
 };
 
 fn layout(len: usize) -> Layout {
@@ -145,4 +145,68 @@ fn blocks_never_overlap_and_free_memory_is_bounded() {
     let state = BLOCKS.lock().expect("nothing panicked");
     assert_eq!((state.warm, state.heads), (0, [0; super::CLASSES]), "all chunks are spare");
     assert!(state.spare > 0 && state.base.is_multiple_of(CHUNK_LEN));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn there_are_no_blocks_where_pages_are_longer_than_they_are() {
+    // One given back would take its neighbours along.
+    assert_eq!(system::room(2 * STEP), None);
+    assert_eq!(system::room(64 << 10), None);
+    let (base, chunks) = system::room(STEP).expect("there are addresses");
+    assert!(base.is_multiple_of(CHUNK_LEN) && chunks > 1);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn room_that_is_not_used_yet_has_no_access() {
+    let block = Block::new(STEP, 1);
+    // With the lock nobody opens a chunk meanwhile.
+    let state = BLOCKS.lock().expect("nothing panicked");
+    let unused = state.base + state.used * CHUNK_LEN..state.base + state.room * CHUNK_LEN;
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("the kernel tells");
+    drop(state);
+    let mut closed = 0;
+    for line in maps.lines() {
+        let (range, rest) = line.split_once(' ').expect("a range and the rest");
+        let (start, end) = range.split_once('-').expect("two addresses");
+        let [start, end] =
+            [start, end].map(|digits| usize::from_str_radix(digits, 16).expect("an address"));
+        let inside = end.min(unused.end).saturating_sub(start.max(unused.start));
+        if inside > 0 {
+            assert!(rest.starts_with("---p"), "{line}");
+            closed += inside;
+        }
+    }
+    assert_eq!(closed, unused.len(), "all of it is mapped");
+    block.end();
+}
+
+/// Bytes of the process that have memory behind them.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("the kernel tells");
+    let pages = text.split(' ').nth(1).expect("the second is what is resident");
+    pages.parse::<usize>().expect("a number") * system::page_len()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the allocator's calls are unsafe")]
+fn memory_that_the_system_zeroes_or_moves_is_not_touched() {
+    const LEN: usize = 512 << 20;
+    // Other tests take some at the same time, far less than half of this.
+    let before = resident();
+    // SAFETY: the layout has a size.
+    let start = unsafe { BlockAllocator.alloc_zeroed(layout(LEN)) };
+    assert!(!start.is_null());
+    let zeroed = resident();
+    // SAFETY: it was taken with this layout, and the new length is not zero.
+    let start = unsafe { BlockAllocator.realloc(start, layout(LEN), 2 * LEN) };
+    assert!(!start.is_null());
+    let grown = resident();
+    // SAFETY: it was taken with this length.
+    unsafe { BlockAllocator.dealloc(start, layout(2 * LEN)) };
+    assert!(zeroed < before + LEN / 2, "{before} bytes before, {zeroed} with what was zeroed");
+    assert!(grown < before + LEN / 2, "{before} bytes before, {grown} with what was grown");
 }

@@ -1,5 +1,5 @@
 //! Facts about shards that several threads use: under the machine's interleavings, and with `--cfg shuttle` under chosen
-//! ones (`RUSTFLAGS="--cfg shuttle" cargo test -p ringhold --target-dir target/shuttle`).
+//! ones (`RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/shuttle cargo test -p ringhold --lib shards::`).
 
 mod history;
 mod node;
