@@ -97,6 +97,12 @@ impl Lead {
         self.term
     }
 
+    /// When it was elected.
+    #[must_use]
+    pub fn elected_at(&self) -> Instant {
+        self.arbiter.elected_at()
+    }
+
     /// When `member` was last heard; `None`: not since the election.
     #[must_use]
     pub fn heard_at(&self, member: Member) -> Option<Instant> {

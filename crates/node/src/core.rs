@@ -10,6 +10,8 @@
 
 mod joining;
 mod leading;
+#[cfg(test)]
+mod tests;
 mod voters;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -509,17 +511,31 @@ impl Core {
         self.view.leases.hold_meta(sent_at.after(META_LEASE));
     }
 
+    /// Takes `leader` for the leader of `term`, unless a newer one is known or the map knows it for dead.
     fn learn_leader(&mut self, term: u64, leader: Member) {
-        if self
-            .leader
-            .is_none_or(|(known, member)| term > known || term == known && member == leader)
-        {
+        if self.is_gone(leader) {
+            return;
+        }
+        let is_newer = self.leader.is_none_or(|(known, member)| {
+            // One part of the log leads a term; the process that holds it may have registered anew since.
+            term > known || term == known && member.node == leader.node && leader >= member
+        });
+        if is_newer {
             if self.leader.map(|(_, member)| member) != Some(leader) {
                 // It is told at once.
                 self.meta_sent_at = Instant(0);
             }
             self.leader = Some((term, leader));
         }
+    }
+
+    /// Whether the map says that this incarnation is dead; one that it does not know yet is not.
+    fn is_gone(&self, member: Member) -> bool {
+        let record = self.map.node(member.node);
+        record.is_some_and(|record| {
+            member.incarnation < record.incarnation
+                || member.incarnation == record.incarnation && !record.is_alive
+        })
     }
 
     fn refused(&mut self, now: Instant, member: Member, out: &mut Vec<Output>) {
@@ -597,6 +613,7 @@ impl Core {
 
     /// Hands the newest map to the shards, unless they are still at the one before.
     fn publish(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.leader = self.leader.filter(|(_, leader)| !self.is_gone(*leader));
         let Some(me) = self.me.or_else(|| self.find_myself()) else { return };
         self.me = Some(me);
         if !self.map.is_alive(me) {

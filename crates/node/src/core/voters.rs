@@ -1,10 +1,12 @@
-//! Who votes on the metadata: the leader chooses, 1, 3 or 5 of the members that are there (section 14).
+//! Who votes on the metadata: the leader chooses 1, 3 or 5 (section 14).
 //!
 //! A voter that is gone is swapped for a member that has caught up as a learner, in one joint change; there are never two
-//! voters or four. A learner that is kept ready makes the swap quick.
+//! voters or four. While there is nobody to take its place it keeps it.
 
 use ringhold_cluster::meta::MetaLog;
-use ringhold_cluster::meta::membership::{Change, RaftId};
+use ringhold_cluster::meta::membership::{Change, Membership, RaftId};
+use ringhold_cluster::node::{NodeRecord, NodeState};
+use ringhold_types::id::NodeId;
 use ringhold_types::time::{Duration, Instant};
 
 use super::{Core, Output};
@@ -37,66 +39,103 @@ impl Core {
         });
     }
 
-    /// The members that may vote and are heard: the leader first, then in the order of their nodes.
-    fn candidates(&self, now: Instant) -> Vec<RaftId> {
+    /// The nodes that are meant to vote: the leader's first, then in their order.
+    fn candidates(&self, now: Instant, log: &MetaLog) -> Vec<Candidate> {
         let Some(leading) = &self.leading else { return Vec::new() };
-        let is_there = |member| {
-            Some(member) == self.me
-                || leading.lead.heard_at(member).is_some_and(|at| now.since(at) < SILENT)
+        let candidate = |(node, record): (NodeId, &NodeRecord)| {
+            let member = record.member(node);
+            let heard_at = leading.lead.heard_at(member);
+            let is_mine = Some(member) == self.me;
+            // Silence before the election is none: nobody told this leader anything then.
+            let silent_since = heard_at.unwrap_or_else(|| leading.lead.elected_at());
+            let id = RaftId(record.announced.raft_id);
+            Candidate {
+                id,
+                is_there: is_mine || record.is_alive && now.since(silent_since) < SILENT,
+                is_heard: heard_at.is_some_and(|at| record.is_alive && now.since(at) < SILENT),
+                is_caught_up: is_caught_up(log, id),
+            }
         };
-        let mut ids: Vec<RaftId> = self
+        let mut candidates: Vec<Candidate> = self
             .map
             .nodes()
-            .filter(|(_, record)| record.is_alive && record.announced.raft_id != 0)
-            .filter(|(_, record)| record.state != ringhold_cluster::node::NodeState::Draining)
-            .filter(|(node, record)| is_there(record.member(*node)))
-            .map(|(_, record)| RaftId(record.announced.raft_id))
+            .filter(|(_, record)| record.announced.raft_id != 0)
+            .filter(|(_, record)| record.state != NodeState::Draining)
+            .map(candidate)
             .collect();
         let mine = RaftId(self.identity.announced.raft_id);
-        ids.sort_by_key(|id| *id != mine);
-        ids
+        candidates.sort_by_key(|candidate| candidate.id != mine);
+        candidates
     }
 
     fn changes_of_voters(&self, now: Instant) -> Option<Vec<Change>> {
         let log = self.log.as_ref()?;
-        let membership = log.membership();
-        if membership.is_joint() {
-            return None;
-        }
-        let candidates = self.candidates(now);
-        let wanted = wanted_count(self.map.settings.voters, candidates.len());
-        let is_there = |id: &&RaftId| candidates.contains(id);
-        let good: Vec<RaftId> = membership.voters.iter().filter(is_there).copied().collect();
-        let bad = membership.voters.iter().filter(|id| !is_there(id)).copied();
-        let stale = membership.learners.iter().filter(|id| !candidates.contains(id));
-        if let Some(&id) = stale.clone().next() {
-            return Some(vec![Change::Remove { id }]);
-        }
-        let mut kept: Vec<RaftId> =
-            candidates.iter().copied().filter(|id| good.contains(id)).collect();
-        let surplus = kept.split_off(kept.len().min(wanted));
-        let missing = wanted - kept.len();
-        let ready = membership.learners.iter().copied().filter(|id| is_caught_up(log, *id));
-        let newcomers: Vec<RaftId> = ready.take(missing).collect();
-        if newcomers.len() < missing {
-            let spare = candidates.iter().find(|id| !membership.contains(**id));
-            let is_learning = membership.learners.len() >= missing;
-            // One after another: each learns from a snapshot.
-            return spare.filter(|_| !is_learning).map(|&id| vec![Change::AddLearner { id }]);
-        }
-        let removed = bad.chain(surplus).map(|id| Change::Remove { id });
-        Some(newcomers.into_iter().map(|id| Change::AddVoter { id }).chain(removed).collect())
+        let candidates = self.candidates(now, log);
+        Some(changes(log.membership(), &candidates, self.map.settings.voters))
     }
 }
 
-/// How many are to vote of so many that can; `set`: what the cluster was told, 0 nothing.
-fn wanted_count(set: u8, there: usize) -> usize {
+/// A node that is meant to vote, as the leader sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) id: RaftId,
+    /// It may stay a voter: not declared dead, and not silent for [`SILENT`] under this leader.
+    pub(super) is_there: bool,
+    /// It may become one: this leader has heard it within [`SILENT`].
+    pub(super) is_heard: bool,
+    pub(super) is_caught_up: bool,
+}
+
+/// What brings the voters nearer to what they should be; `set`: the number that the cluster was told, 0 none.
+///
+/// A voter that is gone keeps its place until another one has caught up: with fewer voters the cluster would survive
+/// fewer deaths, not more. Only nodes that leave on purpose, and are no candidates, make them fewer.
+pub(super) fn changes(membership: &Membership, candidates: &[Candidate], set: u8) -> Vec<Change> {
+    if membership.is_joint() {
+        return Vec::new();
+    }
+    let of = |id: RaftId| candidates.iter().find(|candidate| candidate.id == id);
+    let is_heard = |id: &RaftId| of(*id).is_some_and(|candidate| candidate.is_heard);
+    if let Some(&id) = membership.learners.iter().find(|id| !is_heard(id)) {
+        return vec![Change::Remove { id }];
+    }
+    let is_there =
+        |candidate: &&Candidate| candidate.is_there && membership.voters.contains(&candidate.id);
+    let mut kept: Vec<RaftId> = candidates.iter().filter(is_there).map(|it| it.id).collect();
+    let gone = membership.voters.iter().copied().filter(|id| !kept.contains(id));
+    let gone: Vec<RaftId> = gone.collect();
+    let wanted = wanted_count(set, candidates.len());
+    let surplus = kept.split_off(kept.len().min(wanted));
+    let missing = wanted - kept.len();
+    let is_ready = |id: &RaftId| of(*id).is_some_and(|candidate| candidate.is_caught_up);
+    let ready: Vec<RaftId> =
+        membership.learners.iter().copied().filter(is_ready).take(missing).collect();
+    let add = |id: &RaftId| Change::AddVoter { id: *id };
+    let remove = |id: &RaftId| Change::Remove { id: *id };
+    if ready.len() == missing {
+        return ready.iter().map(add).chain(gone.iter().chain(&surplus).map(remove)).collect();
+    }
+    // As many leave as come.
+    let swapped = ready.len().min(gone.len());
+    if swapped > 0 {
+        let newcomers = ready[..swapped].iter().map(add);
+        return newcomers.chain(gone[..swapped].iter().map(remove)).collect();
+    }
+    // One after another: each learns from a snapshot.
+    let is_spare = |it: &&Candidate| it.is_heard && !membership.contains(it.id);
+    let spare = candidates.iter().find(is_spare);
+    let is_learning = membership.learners.len() >= missing;
+    spare.filter(|_| !is_learning).map(|it| Change::AddLearner { id: it.id }).into_iter().collect()
+}
+
+/// How many are to vote of so many candidates; `set`: what the cluster was told, 0 nothing.
+fn wanted_count(set: u8, candidates: usize) -> usize {
     let most = match usize::from(set) {
-        0 if there >= FIVE_FROM => 5,
+        0 if candidates >= FIVE_FROM => 5,
         0 => 3,
         set => set,
     };
-    [5, 3, 1].into_iter().find(|&count| count <= most && count <= there).unwrap_or(1)
+    [5, 3, 1].into_iter().find(|&count| count <= most && count <= candidates).unwrap_or(1)
 }
 
 fn is_caught_up(log: &MetaLog, id: RaftId) -> bool {
