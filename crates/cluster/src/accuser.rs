@@ -1,16 +1,17 @@
 //! What a member asks of the metadata because it suspects others, or because the map shows them dead (section 8.2).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringhold_types::id::{MapIdx, Member};
-use ringhold_types::slot::Slot;
 use ringhold_types::time::{Duration, Instant};
 
 use crate::command::{Batch, Command};
 use crate::heartbeat::PERIOD;
-use crate::map::{Config, Map};
+use crate::map::Map;
 use crate::mutants::{Rule, without};
-use crate::slots::SlotSet;
 
 /// A member accuses on suspicion only while its last answer of the metadata leader is to a message that it sent within
 /// this.
@@ -29,10 +30,12 @@ pub struct Accuser {
     gone: (MapIdx, BTreeSet<Member>),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Suspect {
     since: Instant,
     accused_at: Option<Instant>,
+    /// The commands against it, and of which map and how many turns of [`RANK`] they are.
+    made: Option<(MapIdx, u128, Vec<Command>)>,
 }
 
 impl Accuser {
@@ -46,14 +49,13 @@ impl Accuser {
         right_until: Instant,
     ) -> Vec<(Member, Command)> {
         if self.gone.0 != map.idx {
-            self.gone = (map.idx, Held::by(me, map).gone);
+            self.gone = (map.idx, gone(me, map));
         }
         let all: BTreeSet<Member> = suspects.chain(self.gone.1.iter().copied()).collect();
         self.suspects.retain(|member, _| all.contains(member));
         let mut commands = Vec::new();
-        let mut held = None;
         for member in all {
-            let new = Suspect { since: now, accused_at: None };
+            let new = Suspect { since: now, accused_at: None, made: None };
             let suspect = self.suspects.entry(member).or_insert(new);
             let is_due = suspect.accused_at.is_none_or(|at| now.since(at) >= REPEAT);
             if !is_due
@@ -62,61 +64,41 @@ impl Accuser {
                 continue;
             }
             suspect.accused_at = Some(now);
-            let waited = now.since(suspect.since);
-            let held = held.get_or_insert_with(|| Held::by(me, map));
-            held.commands(me, (map, member), waited, &mut commands);
+            let turns = now.since(suspect.since).as_nanos() / RANK.as_nanos();
+            let made = suspect.made.take().filter(|made| (made.0, made.1) == (map.idx, turns));
+            let (_, _, made) =
+                suspect.made.insert(made.unwrap_or_else(|| {
+                    (map.idx, turns, commands_against(me, (map, member), turns))
+                }));
+            commands.extend(made.iter().map(|command| (member, command.clone())));
         }
         commands
     }
 }
 
-/// What `me` shares with others, slot by slot.
-struct Held<'m> {
-    /// The slots that `me` holds.
-    slots: Vec<(Slot, &'m Config)>,
-    /// The members that hold them and are not alive.
-    gone: BTreeSet<Member>,
+/// The members that hold a slot with `me` and are not alive.
+fn gone(me: Member, map: &Map) -> BTreeSet<Member> {
+    let mine = map.configs().filter(|(config, _)| config.isr.contains(&me));
+    let holders = mine.flat_map(|(config, _)| config.isr.iter().copied());
+    holders.filter(|&member| !map.is_alive(member)).collect()
 }
 
-impl<'m> Held<'m> {
-    fn by(me: Member, map: &'m Map) -> Self {
-        let mine =
-            |slot| Some((slot, map.slot(slot))).filter(|(_, config)| config.isr.contains(&me));
-        let slots: Vec<_> = Slot::all().filter_map(mine).collect();
-        let holders = slots.iter().flat_map(|(_, config)| config.isr.iter().copied());
-        let gone = holders.filter(|&member| !map.is_alive(member)).collect();
-        Self { slots, gone }
-    }
-
-    fn commands(
-        &self,
-        me: Member,
-        (map, suspect): (&Map, Member),
-        waited: Duration,
-        commands: &mut Vec<(Member, Command)>,
-    ) {
-        let (mut led, mut followed) = (SlotSet::default(), SlotSet::default());
-        for (slot, config) in &self.slots {
-            if config.primary == Some(me) && config.isr.contains(&suspect) {
-                led.insert(*slot);
-            }
-            let others = config.isr.iter().filter(|member| **member != suspect);
-            let rank = others.take_while(|member| **member != me).count();
-            let turn = RANK.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
-            if config.primary == Some(suspect) && waited >= turn {
-                followed.insert(*slot);
-            }
-        }
-        let as_of = map.idx;
-        if !led.is_empty() {
-            let batch = Batch { slots: led, as_of };
-            let removal =
-                Command::RemoveReplica { batch, by: me, victim: suspect, is_planned: false };
-            commands.push((suspect, removal));
-        }
-        if !followed.is_empty() {
-            let batch = Batch { slots: followed, as_of };
-            commands.push((suspect, Command::TakeOver { batch, by: me }));
-        }
-    }
+/// What `me` is to do about `suspect`, which has been one for so many turns of [`RANK`].
+fn commands_against(me: Member, (map, suspect): (&Map, Member), turns: u128) -> Vec<Command> {
+    let led = map.slots_where(|config| config.primary == Some(me) && config.isr.contains(&suspect));
+    let followed = map.slots_where(|config| {
+        let others = config.isr.iter().filter(|member| **member != suspect);
+        let rank = others.take_while(|member| **member != me).count();
+        config.primary == Some(suspect) && config.isr.contains(&me) && turns >= rank as u128
+    });
+    let batch = |slots| Batch { slots, as_of: map.idx };
+    let removal = (!led.is_empty()).then(|| Command::RemoveReplica {
+        batch: batch(led),
+        by: me,
+        victim: suspect,
+        is_planned: false,
+    });
+    let taking_over =
+        (!followed.is_empty()).then(|| Command::TakeOver { batch: batch(followed), by: me });
+    removal.into_iter().chain(taking_over).collect()
 }

@@ -13,7 +13,6 @@ use arrayvec::ArrayVec;
 use ringhold_types::id::{Incarnation, MapIdx, Member, NamespaceId, NodeId};
 use ringhold_types::limits::{DATABASES, NAMESPACES_MAX, NODES_MAX};
 use ringhold_types::node::Weight;
-use ringhold_types::slot::Slot;
 
 use crate::codec::{encoded_enum, encoded_struct};
 use crate::map::{
@@ -333,19 +332,8 @@ impl Map {
     }
 
     /// Does `change` to each slot of the batch that is as it was when the batch was decided; it says whether it did.
-    fn each(&mut self, batch: &Batch, mut change: impl FnMut(&mut Config, MapIdx) -> bool) {
-        let idx = self.idx;
-        for slot in batch.slots.iter() {
-            if self.slot(slot).ver > batch.as_of {
-                continue;
-            }
-            // Tried on a copy: a slot that stays as it is must not part its chunk from other versions'.
-            let mut config = self.slot(slot).clone();
-            if change(&mut config, idx) {
-                config.ver = idx;
-                *self.slot_mut(slot) = config;
-            }
-        }
+    fn each(&mut self, batch: &Batch, change: impl FnMut(&mut Config, MapIdx) -> bool) {
+        self.change_slots((&batch.slots, batch.as_of), change);
     }
 
     fn register(&mut self, name: &NodeName, after: Incarnation, announced: &Announcement) {
@@ -397,11 +385,6 @@ impl Map {
         let Some(next) = id.0.checked_add(1) else { return };
         self.namespace_next = self.namespace_next.max(NamespaceId(next));
         Arc::make_mut(&mut self.namespaces).insert(id, record.clone());
-    }
-
-    /// The slots for which `is_it` holds.
-    pub fn slots_where(&self, is_it: impl Fn(&Config) -> bool) -> SlotSet {
-        Slot::all().filter(|&slot| is_it(self.slot(slot))).collect()
     }
 }
 

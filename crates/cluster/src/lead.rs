@@ -11,9 +11,8 @@ mod owners;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use ringhold_types::id::{MapIdx, Member};
+use ringhold_types::id::Member;
 use ringhold_types::time::{Duration, Instant};
 
 use crate::arbiter::{Arbiter, Ruling};
@@ -72,7 +71,7 @@ pub struct Lead {
     arbiter: Arbiter,
     deaths: Deaths,
     owning: Owning,
-    sharing: (MapIdx, Arc<Sharing>),
+    sharing: Sharing,
     looked_at: Option<Instant>,
 }
 
@@ -86,7 +85,7 @@ impl Lead {
             arbiter: Arbiter::new(own, now),
             deaths: Deaths::new(now),
             owning: Owning::default(),
-            sharing: (MapIdx(0), Arc::default()),
+            sharing: Sharing::default(),
             looked_at: None,
         }
     }
@@ -109,13 +108,6 @@ impl Lead {
         self.arbiter.heard_at(member)
     }
 
-    fn sharing(&mut self, map: &Map) -> Arc<Sharing> {
-        if self.sharing.0 != map.idx {
-            self.sharing = (map.idx, Arc::new(Sharing::of(map)));
-        }
-        Arc::clone(&self.sharing.1)
-    }
-
     /// Takes a metadata heartbeat of `member`, which suspects `suspects`.
     pub fn hear(
         &mut self,
@@ -124,8 +116,8 @@ impl Lead {
         map: &Map,
         out: &mut LeadOut,
     ) {
-        let sharing = self.sharing(map);
-        self.arbiter.hear(now, (member, suspects), (map, &sharing), &mut out.commands);
+        self.sharing.follow(map);
+        self.arbiter.hear(now, (member, suspects), (map, &self.sharing), &mut out.commands);
     }
 
     /// Takes an accusation: `command` is `by`'s, because it suspects `accused`.
@@ -139,8 +131,8 @@ impl Lead {
         if without(Rule::Arbitration) {
             return out.commands.push(command);
         }
-        let sharing = self.sharing(map);
-        match self.arbiter.accuse(now, (by, accused), command, (map, &sharing)) {
+        self.sharing.follow(map);
+        match self.arbiter.accuse(now, (by, accused), command, (map, &self.sharing)) {
             Ruling::Grant(command) => out.commands.push(*command),
             Ruling::Dial => drop(out.dials.insert(accused)),
         }
@@ -153,11 +145,11 @@ impl Lead {
 
     /// Does what time brings; to be called every 10 ms. `voters`: the members that vote.
     pub fn tick(&mut self, now: Instant, map: &Map, voters: &BTreeSet<Member>, out: &mut LeadOut) {
-        let sharing = self.sharing(map);
+        self.sharing.follow(map);
         // The lateness of this very tick is judged before anybody is.
         self.deaths.tick(now, map);
-        self.arbiter.tick(now, (map, &sharing), &mut out.commands);
-        out.abdicates_to = self.heir(now, (map, &sharing), voters);
+        self.arbiter.tick(now, (map, &self.sharing), &mut out.commands);
+        out.abdicates_to = self.heir(now, map, voters);
         if self.looked_at.is_some_and(|at| now.since(at) < LOOK) {
             return;
         }
@@ -175,12 +167,8 @@ impl Lead {
     }
 
     /// Who is to lead instead, when two or more suspect this leader's member.
-    fn heir(
-        &self,
-        now: Instant,
-        (map, sharing): (&Map, &Sharing),
-        voters: &BTreeSet<Member>,
-    ) -> Option<Member> {
+    fn heir(&self, now: Instant, map: &Map, voters: &BTreeSet<Member>) -> Option<Member> {
+        let sharing = &self.sharing;
         let is_settled = now.since(self.arbiter.elected_at()) >= SETTLED;
         let against_me = self.arbiter.suspecting(now, self.own, (map, sharing));
         if !is_settled || against_me < 2 || without(Rule::Abdication) {

@@ -1,11 +1,13 @@
 //! The map: which nodes there are, and for each slot who holds it and who orders its operations.
 //!
 //! It is the state of the metadata log: a function of the commands in the order of their indices, equal on every node at
-//! equal [`Map::idx`]. Nodes publish it to their shards whole; the configurations are in chunks of 128 slots that
-//! versions share until one of them changes ([`Arc::make_mut`]), so a new version costs what it changes.
+//! equal [`Map::idx`]. Nodes publish it to their shards whole; versions share what neither has changed, and slots of equal
+//! history share their configuration (`table`), so a new version costs little.
 //!
 //! Invariants, of every slot: no member twice in `isr`, none in `isr` and `filling`; `ver` ≤ `idx`; a primary that serves
-//! is in `isr`. Epoch, generation and ver never decrease.
+//! is in `isr`. Epoch, generation and ver never decrease; within one log a slot's configurations of equal ver are equal.
+
+mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use ringhold_types::slot::{SLOTS, Slot};
 
 use crate::codec::{Decode, Encode, Malformed, Reader, encode_list, encoded_enum, encoded_struct};
 use crate::node::{Announcement, NodeName, NodeRecord, NodeState};
+use crate::slots::SlotSet;
+use table::Table;
 
 /// The most members of an in-sync set: the copies that are kept, and those that take their places while slots move.
 pub const ISR_MAX: usize = 12;
@@ -25,16 +29,12 @@ pub const FILLING_MAX: usize = 4;
 /// The longest name of a namespace, in bytes.
 pub const NAMESPACE_NAME_LEN_MAX: usize = 128;
 
-/// Slots of one chunk.
-const CHUNK_LEN: usize = 128;
-const CHUNKS: usize = SLOTS as usize / CHUNK_LEN;
-
 /// One of these is drawn for a cluster by its first node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u128);
 
 /// A member that is being given a slot's data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Filling {
     /// Who.
     pub member: Member,
@@ -45,7 +45,7 @@ pub struct Filling {
 encoded_struct!(Filling { member, stint });
 
 /// Who holds a slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Config {
     /// The index that last changed it.
     pub ver: MapIdx,
@@ -146,8 +146,6 @@ const _: () = assert!(
     "copies that come and go fit beside those that are kept"
 );
 
-type Chunk = [Config; CHUNK_LEN];
-
 /// The state of the metadata log at one index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
@@ -165,7 +163,7 @@ pub struct Map {
     pub(crate) node_next: NodeId,
     pub(crate) namespaces: Arc<BTreeMap<NamespaceId, NamespaceRecord>>,
     pub(crate) namespace_next: NamespaceId,
-    chunks: Arc<[Arc<Chunk>]>,
+    table: Table,
 }
 
 /// The identity of a new cluster.
@@ -203,7 +201,6 @@ impl Map {
             state: NodeState::Active,
             announced,
         };
-        let chunk: Arc<Chunk> = Arc::new(std::array::from_fn(|_| config.clone()));
         Self {
             idx,
             cluster: founding.cluster,
@@ -214,14 +211,13 @@ impl Map {
             node_next: NodeId(FOUNDER.node.0 + 1),
             namespaces: Arc::default(),
             namespace_next: NamespaceId(DATABASES),
-            chunks: std::iter::repeat_n(chunk, CHUNKS).collect(),
+            table: Table::of(config),
         }
     }
 
     /// The map before anything of the cluster is known: index 0, no nodes, no holder of any slot.
     #[must_use]
     pub fn unknown() -> Self {
-        let chunk: Arc<Chunk> = Arc::new(std::array::from_fn(|_| Config::default()));
         Self {
             idx: MapIdx(0),
             cluster: ClusterId(0),
@@ -232,7 +228,7 @@ impl Map {
             node_next: FOUNDER.node,
             namespaces: Arc::default(),
             namespace_next: NamespaceId(DATABASES),
-            chunks: std::iter::repeat_n(chunk, CHUNKS).collect(),
+            table: Table::of(Config::default()),
         }
     }
 
@@ -240,43 +236,49 @@ impl Map {
     #[inline]
     #[must_use]
     pub fn slot(&self, slot: Slot) -> &Config {
-        &self.chunks[slot.index() / CHUNK_LEN][slot.index() % CHUNK_LEN]
+        self.table.get(slot)
     }
 
-    /// To change who holds `slot`; its chunk is copied first when another version of the map shares it.
-    pub(crate) fn slot_mut(&mut self, slot: Slot) -> &mut Config {
-        let chunk = &mut Arc::make_mut(&mut self.chunks)[slot.index() / CHUNK_LEN];
-        &mut Arc::make_mut(chunk)[slot.index() % CHUNK_LEN]
+    /// The configurations that slots have, each with the number of slots that have it. Two of them may be equal.
+    pub fn configs(&self) -> impl Iterator<Item = (&Config, u16)> {
+        self.table.configs()
     }
 
-    /// Gives `count` slots from `first` on one configuration; whole chunks of it are one chunk, shared.
-    fn set_run(&mut self, first: usize, count: usize, config: &Config) {
-        let chunks = Arc::make_mut(&mut self.chunks);
-        let mut whole: Option<Arc<Chunk>> = None;
-        let (mut at, end) = (first, first + count);
-        while at < end {
-            let within = at % CHUNK_LEN;
-            let len = (CHUNK_LEN - within).min(end - at);
-            let chunk = &mut chunks[at / CHUNK_LEN];
-            if len == CHUNK_LEN {
-                let make = || Arc::new(std::array::from_fn(|_| config.clone()));
-                *chunk = Arc::clone(whole.get_or_insert_with(make));
-            } else {
-                Arc::make_mut(chunk)[within..within + len].fill(config.clone());
+    /// The slots for whose configuration `is_it` holds.
+    pub fn slots_where(&self, is_it: impl Fn(&Config) -> bool) -> SlotSet {
+        self.table.slots_where(is_it)
+    }
+
+    /// Does `change`, a function of the configuration alone, to each slot of `slots` that has not changed since `as_of`; it says whether it
+    /// did anything.
+    pub(crate) fn change_slots(
+        &mut self,
+        (slots, as_of): (&SlotSet, MapIdx),
+        mut change: impl FnMut(&mut Config, MapIdx) -> bool,
+    ) {
+        let idx = self.idx;
+        self.table.change(slots.iter(), |config| {
+            let is_changed = config.ver <= as_of && change(config, idx);
+            if is_changed {
+                config.ver = idx;
             }
-            at += len;
-        }
+            is_changed
+        });
     }
 
-    /// The slots whose configuration is another one in `older`; chunks that both share are not looked at.
+    /// The slots whose configuration is another one in `older`, in ascending order.
     pub fn changed_since<'m>(&'m self, older: &'m Self) -> impl Iterator<Item = Slot> + 'm {
-        let chunks = self.chunks.iter().zip(older.chunks.iter()).enumerate();
-        chunks.filter(|(_, (new, old))| !Arc::ptr_eq(new, old)).flat_map(|(idx, (new, old))| {
-            let configs = new.iter().zip(old.iter()).enumerate();
-            configs.filter(|(_, (new, old))| new != old).filter_map(move |(within, _)| {
-                u16::try_from(idx * CHUNK_LEN + within).ok().and_then(Slot::new)
-            })
-        })
+        self.changed_of_shard(older, (0, 0))
+    }
+
+    /// As [`Map::changed_since`], of every 2^`log2`-th slot from `first` on alone: those of a shard.
+    pub fn changed_of_shard<'m>(
+        &'m self,
+        older: &'m Self,
+        (first, log2): (usize, u32),
+    ) -> impl Iterator<Item = Slot> + 'm {
+        let log = |map: &Self| (map.cluster, map.cluster_incarnation);
+        self.table.changed(&older.table, (first, log2), log(self) == log(older))
     }
 
     /// The nodes, in the order of their numbers.
@@ -325,6 +327,7 @@ impl Map {
     ///
     /// When it does not.
     pub fn check_invariants(&self) {
+        self.table.check_invariants();
         for slot in Slot::all() {
             let config = self.slot(slot);
             assert!(config.ver <= self.idx, "a configuration is not newer than its map");
@@ -401,14 +404,16 @@ impl Decode for Map {
         map.namespaces = Arc::new(decode_table(reader, NAMESPACES_MAX)?);
         map.namespace_next = Decode::decode(reader)?;
         let (mut first, slots) = (0, usize::from(SLOTS));
+        let mut runs = Vec::new();
         while first < slots {
             let count = usize::try_from(u64::decode(reader)?).unwrap_or(usize::MAX);
             if count == 0 || count > slots - first {
                 return Err(Malformed::OutOfRange { what: "run of slots" });
             }
-            map.set_run(first, count, &Config::decode(reader)?);
+            runs.push((count, Config::decode(reader)?));
             first += count;
         }
+        map.table = Table::of_runs(runs);
         Ok(map)
     }
 }

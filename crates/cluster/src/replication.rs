@@ -20,6 +20,7 @@
 //! Invariants: `promised`, `commit` and the map's index never decrease; the kept operations begin at or before `commit`;
 //! only a primary has followers, transfers and waiting replies.
 
+mod agenda;
 mod backup;
 mod primary;
 mod replica;
@@ -41,7 +42,8 @@ use crate::message::{Body, Message, Stamp};
 use crate::mutants::{Rule, without};
 use crate::slots::SlotSet;
 use crate::view::View;
-use replica::Replica;
+use agenda::Agenda;
+use replica::{Follower, Replica};
 pub use replica::{Phase, Role};
 
 /// Unanswered operations are sent again after this.
@@ -52,9 +54,6 @@ pub const TRANSFER_STALL: Duration = Duration::from_millis(1500);
 pub const TAIL_COUNT_MAX: usize = 4096;
 /// The most bytes of a slot's operations that wait for their commit; a single larger one passes alone.
 pub const TAIL_LEN_MAX: usize = 4 << 20;
-
-/// A slot that only waits is looked at in every tick of this number.
-const PATIENCE: u16 = 5;
 
 /// The members whose acknowledgement a primary needs, and whose lease.
 pub(crate) type Required = ArrayVec<Member, { ISR_MAX + FILLING_MAX }>;
@@ -239,9 +238,8 @@ pub struct Replicas {
     slots: Vec<Replica>,
     /// The last session opened from here.
     sid: u64,
-    /// Slots with something to do: of those that only wait each fifth tick has a fifth.
-    busy: BTreeSet<Slot>,
-    ticks: u16,
+    /// Slots with something to do.
+    agenda: Agenda,
     /// Slots with operations that were not sent yet.
     unsent: BTreeSet<Slot>,
 }
@@ -251,14 +249,14 @@ impl Replicas {
     /// [`Replicas::set_view`] brings a newer one.
     #[must_use]
     pub fn new(view: Arc<View>, shard: usize, shards: usize) -> Self {
+        let slots = usize::from(SLOTS) / shards;
         Self {
             view,
             shard,
             shards_log2: shards.trailing_zeros(),
-            slots: (0..usize::from(SLOTS) / shards).map(|_| Replica::default()).collect(),
+            slots: (0..slots).map(|_| Replica::default()).collect(),
             sid: 0,
-            busy: BTreeSet::new(),
-            ticks: 0,
+            agenda: Agenda::new(slots),
             unsent: BTreeSet::new(),
         }
     }
@@ -290,7 +288,7 @@ impl Replicas {
     /// How many slots have something to do at the next tick.
     #[must_use]
     pub fn busy(&self) -> usize {
-        self.busy.len()
+        self.agenda.busy().len()
     }
 
     /// Whether `slot` is one of this shard.
@@ -305,6 +303,17 @@ impl Replicas {
 
     fn replica_mut(&mut self, slot: Slot) -> &mut Replica {
         &mut self.slots[slot.index() >> self.shards_log2]
+    }
+
+    /// The slot of this index in `slots`.
+    fn slot_at(&self, idx: usize) -> Slot {
+        let number = u16::try_from(idx << self.shards_log2 | self.shard).ok();
+        number.and_then(Slot::new).expect("the index is one of a slot")
+    }
+
+    /// Something has happened to `slot`: the next tick looks at it.
+    fn wake(&mut self, slot: Slot) {
+        self.agenda.wake(slot.index() >> self.shards_log2);
     }
 
     fn map(&self) -> Arc<Map> {
@@ -325,10 +334,9 @@ impl Replicas {
             return;
         }
         let map = Arc::clone(&self.view.map);
-        for slot in map.changed_since(&old.map) {
-            if self.has(slot) {
-                self.configure(now, (slot, old.map.slot(slot)), store, out);
-            }
+        let shard = (self.shard, self.shards_log2);
+        for slot in map.changed_of_shard(&old.map, shard) {
+            self.configure(now, (slot, old.map.slot(slot)), store, out);
         }
     }
 
@@ -387,36 +395,59 @@ impl Replicas {
         store: &mut impl SlotStore,
         out: &mut Outbox,
     ) {
-        self.ticks = (self.ticks + 1) % PATIENCE;
-        for slot in std::mem::take(&mut self.busy) {
-            let replica = self.replica(slot);
-            let shard_slot = slot.number() >> self.shards_log2;
-            if !replica.is_urgent() && shard_slot % PATIENCE != self.ticks {
-                self.busy.insert(slot);
-                continue;
-            }
-            if replica.is_void {
-                if self.view.map.slot(slot).isr.contains(&self.view.me) {
-                    self.busy.insert(slot);
-                }
-            } else if replica.primary.is_some() {
+        for idx in self.agenda.due(now) {
+            let slot = self.slot_at(idx);
+            if self.replica(slot).is_void {
+                let is_listed = self.view.map.slot(slot).isr.contains(&self.view.me);
+                self.agenda.keep(idx, [is_listed, true]);
+            } else if self.replica(slot).primary.is_some() {
                 self.tick_primary(now, slot, transfer_len, store, out);
+                let replica = self.replica(slot);
+                if replica.role == Role::Primary(Phase::Fence) {
+                    self.agenda.fence(idx, replica.fence_until);
+                } else {
+                    let has_work = [self.has_work(slot), replica.is_urgent()];
+                    self.agenda.keep(idx, has_work);
+                }
+                if self.may_propose(slot) {
+                    self.agenda.proposing.insert(idx);
+                }
             }
         }
     }
 
     /// What is asked of the metadata now, added to `proposals`; each is decided on this view's map.
     pub fn propose(&mut self, now: Instant, proposals: &mut Proposals) {
-        let busy: Vec<Slot> = self.busy.iter().copied().collect();
-        for slot in busy {
-            if self.replica(slot).is_void {
-                if self.view.map.slot(slot).isr.contains(&self.view.me) {
-                    proposals.entry(Proposal::Resign).or_default().insert(slot);
-                }
-            } else if self.replica(slot).primary.is_some() {
+        let mut asking = Vec::new();
+        self.agenda.proposing.list(&mut asking);
+        for idx in asking {
+            let slot = self.slot_at(idx);
+            if !self.may_propose(slot) {
+                self.agenda.proposing.remove(idx);
+            } else if self.replica(slot).is_void {
+                proposals.entry(Proposal::Resign).or_default().insert(slot);
+            } else {
                 self.propose_of_primary(now, slot, proposals);
             }
         }
+    }
+
+    /// Whether `slot` is in a state to ask something of the metadata; [`Agenda::wake`] follows each change to one.
+    fn may_propose(&self, slot: Slot) -> bool {
+        let replica = self.replica(slot);
+        if replica.is_void {
+            return self.view.map.slot(slot).isr.contains(&self.view.me);
+        }
+        let Some(primary) = &replica.primary else { return false };
+        let config = self.view.map.slot(slot);
+        let is_newcomer = |follower: &Follower| {
+            follower.is_synced && config.stint_of(follower.member) == Some(follower.stint)
+        };
+        matches!(replica.role, Role::Primary(Phase::Quiesce(_)))
+            || !primary.gave_up.is_empty()
+            || matches!(primary.want, Some((_, Want::Remove { .. })))
+            || !primary.pending_add.is_empty()
+            || primary.followers.iter().any(is_newcomer)
     }
 
     /// The members whose acknowledgement (and read lease) the primary of `slot` needs: the in-sync set of the newest
@@ -523,7 +554,7 @@ impl Replicas {
         replica.forget();
         store.clear(slot);
         store.set_kept(slot, Kept::Nothing);
-        self.busy.insert(slot);
+        self.wake(slot);
         out.events.push(Event::Void { slot, check });
     }
 

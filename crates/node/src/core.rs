@@ -625,7 +625,7 @@ impl Core {
         }
         let leases = Arc::new(self.view.leases.among(&self.map));
         self.view = Arc::new(View { map: Arc::clone(&self.map), me, leases });
-        self.sharing = Sharing::of(&self.map);
+        self.sharing.follow(&self.map);
         self.heartbeats.set_peers(now, &self.sharing.peers(me));
         if let Some(log) = &mut self.log {
             let ids: Vec<RaftId> =

@@ -27,6 +27,8 @@ use crate::core::{Dialled, Sender, To};
 pub const PEER_VERSION: u8 = 1;
 /// The most frames that wait for a connection to open.
 pub const QUEUE_MAX: usize = 1024;
+/// A frame takes no further message when it has so many bytes.
+const FRAME_FULL_LEN: usize = 32 << 10;
 /// After a dial that failed the next one waits so long.
 const RETRY: Duration = Duration::from_millis(50);
 /// A process that was dialled to see who it is has so long to answer.
@@ -240,15 +242,31 @@ impl Peers {
         }
     }
 
-    /// Sends what concerns a slot.
+    /// Sends what concerns slots, to each member in the order of `messages`: in as few frames as hold it, since a change
+    /// of the map has thousands of slots say something at once.
     pub fn send_data(
         &mut self,
         now: Instant,
-        (to, message): (Member, &Message),
+        messages: &[(Member, Message)],
         map: &Map,
         out: &mut Vec<PeerOut>,
     ) {
-        self.send(now, Target::Member(to, Lane::Data), map, message.to_bytes(), out);
+        let mut frames: Vec<(Member, Vec<u8>)> = Vec::new();
+        for (to, message) in messages {
+            match frames.iter_mut().find(|(member, _)| member == to) {
+                Some((_, frame)) => {
+                    if frame.len() >= FRAME_FULL_LEN {
+                        let full = std::mem::take(frame);
+                        self.send(now, Target::Member(*to, Lane::Data), map, full, out);
+                    }
+                    message.encode(frame);
+                }
+                None => frames.push((*to, message.to_bytes())),
+            }
+        }
+        for (to, frame) in frames {
+            self.send(now, Target::Member(to, Lane::Data), map, frame, out);
+        }
     }
 
     /// Dials the registered address of a member on a connection of its own, to see whose process is there.
@@ -470,9 +488,14 @@ impl Peers {
                 Ok(())
             }
             Some(Some(Accepted { from: Sender::Member(from), lane: Lane::Data })) => {
-                let message = Message::from_bytes(frame)?;
-                out.push(PeerOut::Data { from: *from, message });
-                Ok(())
+                let mut reader = Reader::new(frame);
+                loop {
+                    let message = Message::decode(&mut reader)?;
+                    out.push(PeerOut::Data { from: *from, message });
+                    if reader.is_empty() {
+                        return Ok(());
+                    }
+                }
             }
             Some(Some(_)) => Err(Malformed::OutOfRange { what: "frame" }),
             Some(None) => self.on_hello(connection, frame, out),

@@ -8,8 +8,9 @@ use arrayvec::ArrayVec;
 use ringhold_ring::node::Node;
 use ringhold_ring::owners::{NodeIdx, Owners};
 use ringhold_ring::placement::{Placement, Request, place};
-use ringhold_types::id::{MapIdx, Member};
-use ringhold_types::slot::Slot;
+use ringhold_types::id::Member;
+use ringhold_types::limits::REPLICAS_MAX;
+use ringhold_types::slot::{SLOTS, Slot};
 
 use super::{Groups, LeadOut, Wish};
 use crate::command::{Batch, Command};
@@ -17,13 +18,38 @@ use crate::map::{Config, FILLING_MAX, Map};
 use crate::replication::Want;
 
 /// The present plan.
-#[derive(Debug, Default)]
+///
+/// Placement is asked once for each set of nodes that may own, and its answer kept: it follows from who holds what, which
+/// changes at once when slots begin to move, so asked again half way it might send them elsewhere.
+#[derive(Debug)]
 pub(super) struct Owning {
-    /// What the plan was made for: the map, and who may own.
-    made_for: Option<(MapIdx, Vec<Member>)>,
-    /// What it wants done; said again until the map has changed.
+    /// The map that is planned for.
+    map: Map,
+    /// Who may own, in the plan; empty: there is none yet.
+    eligible: Vec<Member>,
+    /// The owners that are wanted, for each slot.
+    goal: Vec<Wanted>,
+    /// What each slot needs next, and the slots by that.
+    steps: Vec<Option<Step>>,
+    groups: Groups<Step>,
+    /// The same as it is said; again until the map has changed.
     commands: Vec<Command>,
     wishes: Vec<Wish>,
+}
+
+impl Default for Owning {
+    /// Of nobody.
+    fn default() -> Self {
+        Self {
+            map: Map::unknown(),
+            eligible: Vec::new(),
+            goal: Vec::new(),
+            steps: Vec::new(),
+            groups: Groups::default(),
+            commands: Vec::new(),
+            wishes: Vec::new(),
+        }
+    }
 }
 
 impl Owning {
@@ -43,83 +69,107 @@ impl Owning {
         if eligible.is_empty() {
             return;
         }
-        if self.made_for.as_ref() != Some(&(map.idx, eligible.clone())) {
-            self.plan((map, term), &eligible);
-            self.made_for = Some((map.idx, eligible));
+        let is_new = eligible != self.eligible
+            || map.settings != self.map.settings
+            || map.nodes != self.map.nodes;
+        if is_new {
+            self.goal = wanted(map, &eligible);
+            self.eligible = eligible;
+            self.groups.clear();
+            self.steps = vec![None; usize::from(SLOTS)];
+            Slot::all().for_each(|slot| self.take_step(map, slot));
+        } else {
+            let older = self.map.clone();
+            map.changed_since(&older).for_each(|slot| self.take_step(map, slot));
+        }
+        if is_new || map.idx != self.map.idx {
+            self.map = map.clone();
+            self.say((map, term));
         }
         out.commands.extend(self.commands.iter().cloned());
         out.wishes.extend(self.wishes.iter().cloned());
     }
 
-    /// Looks at every slot.
-    fn plan(&mut self, (map, term): (&Map, u64), eligible: &[Member]) {
-        let (mut resets, mut fillings) = (Groups::default(), Groups::default());
-        let mut wishes: Groups<(Member, Want)> = Groups::default();
-        for (slot, wanted) in Slot::all().zip(&wanted(map, eligible)) {
-            match step(map, map.slot(slot), wanted) {
-                Step::None => {}
-                Step::Reset(to) => resets.entry(to).or_default().insert(slot),
-                Step::Fill(members) => fillings.entry(members).or_default().insert(slot),
+    /// Finds what a slot needs next.
+    fn take_step(&mut self, map: &Map, slot: Slot) {
+        let wanted = self.goal.get(slot.index()).map_or(&[][..], |wanted| wanted);
+        let next = step(map, map.slot(slot), wanted);
+        let before = &mut self.steps[slot.index()];
+        if *before == next {
+            return;
+        }
+        if let Some(step) = before
+            && let Some(slots) = self.groups.get_mut(step)
+        {
+            slots.remove(slot);
+        }
+        if let Some(step) = &next {
+            self.groups.entry(step.clone()).or_default().insert(slot);
+        }
+        *before = next;
+    }
+
+    /// Puts what slots need into words.
+    fn say(&mut self, (map, term): (&Map, u64)) {
+        self.groups.retain(|_, slots| !slots.is_empty());
+        self.commands.clear();
+        self.wishes.clear();
+        for (step, slots) in &self.groups {
+            let batch = Batch { slots: slots.clone(), as_of: map.idx };
+            match step {
+                Step::Reset(to) => self.commands.push(Command::Reset { batch, to: *to, term }),
+                Step::Fill(members) => {
+                    let members = members.to_vec();
+                    self.commands.push(Command::SetFilling { batch, members, term });
+                }
                 Step::Wish(primary, want) => {
-                    wishes.entry((primary, want)).or_default().insert(slot);
+                    self.wishes.push(Wish { primary: *primary, want: *want, batch });
                 }
             }
         }
-        let batch = |slots| Batch { slots, as_of: map.idx };
-        let resets =
-            resets.into_iter().map(|(to, slots)| Command::Reset { batch: batch(slots), to, term });
-        let fillings = fillings.into_iter().map(|(members, slots)| Command::SetFilling {
-            batch: batch(slots),
-            members,
-            term,
-        });
-        self.commands = resets.chain(fillings).collect();
-        let wishes = wishes.into_iter();
-        self.wishes = wishes
-            .map(|((primary, want), slots)| Wish { primary, want, batch: batch(slots) })
-            .collect();
     }
 }
 
+/// The owners of a slot, the primary first.
+type Wanted = ArrayVec<Member, { REPLICAS_MAX as usize }>;
+
 /// What a slot needs next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
-    None,
+    /// A new start, at this member.
     Reset(Member),
-    Fill(Vec<Member>),
+    /// To be filled into these, in their order.
+    Fill(ArrayVec<Member, FILLING_MAX>),
+    /// Something of its primary.
     Wish(Member, Want),
 }
 
-fn step(map: &Map, config: &Config, wanted: &[Member]) -> Step {
-    let Some(&first) = wanted.first() else { return Step::None };
+fn step(map: &Map, config: &Config, wanted: &[Member]) -> Option<Step> {
+    let &first = wanted.first()?;
     if config.isr.iter().all(|&member| !map.is_alive(member)) {
-        return Step::Reset(first);
+        return Some(Step::Reset(first));
     }
     let missing = wanted.iter().copied().filter(|member| !config.isr.contains(member));
-    let filling: ArrayVec<Member, FILLING_MAX> = missing.take(FILLING_MAX).collect();
+    let mut filling: ArrayVec<Member, FILLING_MAX> = missing.take(FILLING_MAX).collect();
     let is_set = filling.len() == config.filling.len()
         && filling.iter().all(|&member| config.stint_of(member).is_some());
     if !is_set {
-        let mut members = filling.to_vec();
-        members.sort_unstable();
-        return Step::Fill(members);
+        filling.sort_unstable();
+        return Some(Step::Fill(filling));
     }
-    let Some(primary) = config.primary.filter(|&primary| map.is_alive(primary)) else {
-        return Step::None;
-    };
+    let primary = config.primary.filter(|&primary| map.is_alive(primary))?;
     if !filling.is_empty() {
-        return Step::None;
+        return None;
     }
     if primary != first {
-        return Step::Wish(primary, Want::HandOver { to: first });
+        return Some(Step::Wish(primary, Want::HandOver { to: first }));
     }
-    match config.isr.iter().find(|member| !wanted.contains(member)) {
-        Some(&victim) => Step::Wish(primary, Want::Remove { victim }),
-        None => Step::None,
-    }
+    let victim = config.isr.iter().copied().find(|member| !wanted.contains(member))?;
+    Some(Step::Wish(primary, Want::Remove { victim }))
 }
 
 /// The owners that placement wants, from the present ones.
-fn wanted(map: &Map, eligible: &[Member]) -> Vec<Vec<Member>> {
+fn wanted(map: &Map, eligible: &[Member]) -> Vec<Wanted> {
     let records: Vec<_> = map.nodes().filter(|(_, record)| record.is_alive).collect();
     let members: Vec<Member> = records.iter().map(|(id, record)| record.member(*id)).collect();
     let nodes: Vec<Node<'_>> = records

@@ -44,7 +44,7 @@ impl Replicas {
             let is_over = !is_in_sync || config.generation != self.replica(slot).generation;
             self.promise(slot, config.epoch);
             if !is_over {
-                self.busy.insert(slot);
+                self.wake(slot);
                 return;
             }
             self.replica_mut(slot).is_void = false;
@@ -98,7 +98,7 @@ impl Replicas {
         replica.role = Role::Primary(Phase::Fence);
         replica.primary = Some(Box::default());
         store.set_kept(slot, Kept::Primary);
-        self.busy.insert(slot);
+        self.wake(slot);
         self.advance(now, slot, store, out);
     }
 
@@ -133,7 +133,7 @@ impl Replicas {
             replica.role = Role::Primary(Phase::Serving);
             out.events.push(Event::Ready { slot });
         }
-        self.busy.insert(slot);
+        self.wake(slot);
         self.advance(now, slot, store, out);
         self.try_commit(slot, out);
     }
@@ -252,7 +252,7 @@ impl Replicas {
         replica.tail.push(Operation { epoch, effect: Arc::clone(effect) }, executed.touched);
         if is_kept {
             self.unsent.insert(slot);
-            self.busy.insert(slot);
+            self.wake(slot);
         } else {
             // Nobody else holds this slot.
             replica.commit = seq;
@@ -296,7 +296,7 @@ impl Replicas {
                 // A read of an old operation overtakes nothing that waits for an older one.
                 let at = primary.gated.partition_point(|gated| gated.gate <= gate);
                 primary.gated.insert(at, Gated { gate, ticket, is_write });
-                self.busy.insert(slot);
+                self.wake(slot);
             }
             _ => out.events.push(Event::Release { ticket, release: Release::Done }),
         }
@@ -459,6 +459,7 @@ impl Replicas {
         }
         if is_first {
             self.send_operations(now, slot, out);
+            self.wake(slot);
         }
         self.try_commit(slot, out);
         self.advance(now, slot, store, out);
@@ -506,7 +507,7 @@ impl Replicas {
         }
         let Some(primary) = &mut replica.primary else { return };
         if !primary.gave_up.contains(&from) && primary.gave_up.try_push(from).is_ok() {
-            self.busy.insert(slot);
+            self.wake(slot);
         }
     }
 
@@ -517,13 +518,16 @@ impl Replicas {
         }
         if let Some(primary) = &mut self.replica_mut(slot).primary {
             primary.want = Some((ver, want));
-            self.busy.insert(slot);
+            self.wake(slot);
         }
     }
 
     /// The connection to `member` was lost, and with it what was on its way: it is sent again at once.
     pub fn reconnected(&mut self, now: Instant, member: Member, out: &mut Outbox) {
-        for slot in self.busy.clone() {
+        let mut busy = Vec::new();
+        self.agenda.busy().list(&mut busy);
+        for idx in busy {
+            let slot = self.slot_at(idx);
             let epoch = self.replica(slot).promised;
             let Some(primary) = &mut self.replica_mut(slot).primary else { continue };
             primary.transfers.retain(|transfer| transfer.member != member);
@@ -560,9 +564,6 @@ impl Replicas {
             (self.replica(slot).role, is_moving)
         {
             self.tick_transfers(now, slot, transfer_len, store, out);
-        }
-        if self.has_work(slot) {
-            self.busy.insert(slot);
         }
     }
 
@@ -626,7 +627,7 @@ impl Replicas {
     }
 
     /// Whether the next tick has something to do.
-    fn has_work(&self, slot: Slot) -> bool {
+    pub(super) fn has_work(&self, slot: Slot) -> bool {
         let replica = self.replica(slot);
         let Some(primary) = &replica.primary else { return false };
         let last = replica.tail.last().seq;

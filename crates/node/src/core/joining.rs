@@ -32,7 +32,7 @@ impl Core {
         if self.log.as_ref().is_some_and(|log| log.is_established()) {
             // A voter that came back leads before it is a member again: it holds the disk of its predecessor, which is the
             // proof that that one is gone.
-            self.commands.push(command);
+            self.keep_command(command);
         } else if let Some(leader) = self.leader() {
             let control = Control::Propose { command, accused: None };
             send(To::Member(leader), control, out);

@@ -230,7 +230,7 @@ impl Core {
         }
     }
 
-    fn keep_command(&mut self, command: Command) {
+    pub(super) fn keep_command(&mut self, command: Command) {
         if self.commands.len() < COMMANDS_MAX && !self.commands.contains(&command) {
             self.commands.push(command);
         }
@@ -324,17 +324,20 @@ impl Core {
         }
     }
 
-    /// Proposes what was asked for in this step, as one entry.
+    /// Proposes what was asked for, as one entry, once the entry before is applied: what is asked again meanwhile, or has
+    /// come too late, is then seen to change nothing, and what comes meanwhile shares the next entry.
     pub(super) fn propose_commands(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let is_ready = self.log.as_ref().is_some_and(|log| log.is_leader() && !log.is_persisting());
-        if self.commands.is_empty() || !is_ready {
-            if self.log.as_ref().is_none_or(|log| !log.is_leader()) {
-                self.commands.clear();
-            }
+        if self.commands.is_empty() {
             return;
         }
+        let Some(log) = self.log.as_ref().filter(|log| log.is_leader()) else {
+            return self.commands.clear();
+        };
+        if log.is_persisting() || log.last_idx() != log.map().idx.0 {
+            return;
+        }
+        let term = log.term();
         let mut commands = std::mem::take(&mut self.commands);
-        let term = self.log.as_ref().map_or(0, MetaLog::term);
         // What would change nothing is not worth an entry.
         commands.retain(|command| self.map.is_changed_by(term, command));
         if commands.is_empty() {

@@ -242,9 +242,7 @@ impl Node {
         }
         let map = Arc::clone(self.core.map());
         let mut peer = Vec::new();
-        for (to, message) in messages {
-            self.peers.send_data(now.instant, (to, &message), &map, &mut peer);
-        }
+        self.peers.send_data(now.instant, &messages, &map, &mut peer);
         self.on_peers(now, peer, out);
         for (conn, response) in replies {
             if response.status == crate::registers::message::Status::InDoubt {
@@ -259,7 +257,8 @@ impl Node {
     }
 
     fn on_peers(&mut self, now: Now, wanted: Vec<PeerOut>, out: &mut Outputs) {
-        for output in wanted {
+        let mut wanted = wanted.into_iter().peekable();
+        while let Some(output) = wanted.next() {
             match output {
                 PeerOut::Connect { connection, address } => {
                     let host = HostId(address.parse().expect("an address is a host"));
@@ -272,10 +271,23 @@ impl Node {
                 }
                 PeerOut::Data { from, message } => {
                     self.with_core(now, CoreInput::Heard { from }, out);
-                    let shard = self.shard_of(message.slot);
-                    self.with_cell(now, shard, out, |cell, _| {
-                        cell.shard.receive(now, from, message);
-                    });
+                    // The messages of a frame, shard by shard.
+                    let mut shards = vec![Vec::new(); self.cells.len()];
+                    shards[self.shard_of(message.slot)].push(message);
+                    let is_next = |output: &PeerOut| matches!(output, PeerOut::Data { from: other, .. } if *other == from);
+                    while let Some(PeerOut::Data { message, .. }) = wanted.next_if(is_next) {
+                        shards[self.shard_of(message.slot)].push(message);
+                    }
+                    for (shard, messages) in shards.into_iter().enumerate() {
+                        if messages.is_empty() {
+                            continue;
+                        }
+                        self.with_cell(now, shard, out, |cell, _| {
+                            for message in messages {
+                                cell.shard.receive(now, from, message);
+                            }
+                        });
+                    }
                 }
                 PeerOut::Refused { member } => {
                     self.with_core(now, CoreInput::Refused { member }, out);
