@@ -11,7 +11,7 @@ use ringhold_cluster::node::{Announcement, NodeName};
 use ringhold_types::id::{Incarnation, MapIdx, Member};
 use ringhold_types::time::Instant;
 
-use super::voters::{Candidate, changes};
+use super::voters::{Candidate, Presence, changes};
 use super::{Core, Identity, Input, Output, Sender};
 
 fn name(text: &str) -> NodeName {
@@ -85,8 +85,7 @@ fn voters_become(voters: &str, learners: &str, candidates: &str, expected: &[Cha
         let is_there = letter.is_ascii_lowercase();
         Candidate {
             id: RaftId(u64::from(letter.to_ascii_lowercase())),
-            is_there,
-            is_heard: is_there,
+            presence: if is_there { Presence::Heard } else { Presence::Gone },
             is_caught_up: is_there,
         }
     };

@@ -49,12 +49,15 @@ impl Core {
             // Silence before the election is none: nobody told this leader anything then.
             let silent_since = heard_at.unwrap_or_else(|| leading.lead.elected_at());
             let id = RaftId(record.announced.raft_id);
-            Candidate {
-                id,
-                is_there: is_mine || record.is_alive && now.since(silent_since) < SILENT,
-                is_heard: heard_at.is_some_and(|at| record.is_alive && now.since(at) < SILENT),
-                is_caught_up: is_caught_up(log, id),
-            }
+            let is_lately = |at| record.is_alive && now.since(at) < SILENT;
+            let presence = if heard_at.is_some_and(is_lately) {
+                Presence::Heard
+            } else if is_mine || is_lately(silent_since) {
+                Presence::Unheard
+            } else {
+                Presence::Gone
+            };
+            Candidate { id, presence, is_caught_up: is_caught_up(log, id) }
         };
         let mut candidates: Vec<Candidate> = self
             .map
@@ -79,11 +82,19 @@ impl Core {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) id: RaftId,
-    /// It may stay a voter: not declared dead, and not silent for [`SILENT`] under this leader.
-    pub(super) is_there: bool,
-    /// It may become one: this leader has heard it within [`SILENT`].
-    pub(super) is_heard: bool,
+    pub(super) presence: Presence,
     pub(super) is_caught_up: bool,
+}
+
+/// What a leader knows of a node's being there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Declared dead, or silent for [`SILENT`] under this leader.
+    Gone,
+    /// Not heard yet, which says nothing yet: it may stay a voter.
+    Unheard,
+    /// Heard within [`SILENT`]: it may become one.
+    Heard,
 }
 
 /// What brings the voters nearer to what they should be; `set`: the number that the cluster was told, 0 none.
@@ -95,12 +106,14 @@ pub(super) fn changes(membership: &Membership, candidates: &[Candidate], set: u8
         return Vec::new();
     }
     let of = |id: RaftId| candidates.iter().find(|candidate| candidate.id == id);
-    let is_heard = |id: &RaftId| of(*id).is_some_and(|candidate| candidate.is_heard);
+    let is_heard =
+        |id: &RaftId| of(*id).is_some_and(|candidate| candidate.presence == Presence::Heard);
     if let Some(&id) = membership.learners.iter().find(|id| !is_heard(id)) {
         return vec![Change::Remove { id }];
     }
-    let is_there =
-        |candidate: &&Candidate| candidate.is_there && membership.voters.contains(&candidate.id);
+    let is_there = |candidate: &&Candidate| {
+        candidate.presence != Presence::Gone && membership.voters.contains(&candidate.id)
+    };
     let mut kept: Vec<RaftId> = candidates.iter().filter(is_there).map(|it| it.id).collect();
     let gone = membership.voters.iter().copied().filter(|id| !kept.contains(id));
     let gone: Vec<RaftId> = gone.collect();
@@ -122,7 +135,7 @@ pub(super) fn changes(membership: &Membership, candidates: &[Candidate], set: u8
         return newcomers.chain(gone[..swapped].iter().map(remove)).collect();
     }
     // One after another: each learns from a snapshot.
-    let is_spare = |it: &&Candidate| it.is_heard && !membership.contains(it.id);
+    let is_spare = |it: &&Candidate| it.presence == Presence::Heard && !membership.contains(it.id);
     let spare = candidates.iter().find(is_spare);
     let is_learning = membership.learners.len() >= missing;
     spare.filter(|_| !is_learning).map(|it| Change::AddLearner { id: it.id }).into_iter().collect()
