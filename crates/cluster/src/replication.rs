@@ -42,7 +42,7 @@ use crate::message::{Body, Message, Stamp};
 use crate::mutants::{Rule, without};
 use crate::slots::SlotSet;
 use crate::view::View;
-use agenda::Agenda;
+use agenda::{Agenda, Next};
 use replica::{Follower, Replica};
 pub use replica::{Phase, Role};
 
@@ -399,15 +399,19 @@ impl Replicas {
             let slot = self.slot_at(idx);
             if self.replica(slot).is_void {
                 let is_listed = self.view.map.slot(slot).isr.contains(&self.view.me);
-                self.agenda.keep(idx, [is_listed, true]);
+                self.agenda.keep(idx, if is_listed { Next::Turn } else { Next::Nothing });
             } else if self.replica(slot).primary.is_some() {
                 self.tick_primary(now, slot, transfer_len, store, out);
                 let replica = self.replica(slot);
                 if replica.role == Role::Primary(Phase::Fence) {
                     self.agenda.fence(idx, replica.fence_until);
                 } else {
-                    let has_work = [self.has_work(slot), replica.is_urgent()];
-                    self.agenda.keep(idx, has_work);
+                    let next = match self.has_work(slot) {
+                        false => Next::Nothing,
+                        true if replica.is_urgent() => Next::Tick,
+                        true => Next::Turn,
+                    };
+                    self.agenda.keep(idx, next);
                 }
                 if self.may_propose(slot) {
                     self.agenda.proposing.insert(idx);

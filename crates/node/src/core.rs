@@ -24,7 +24,7 @@ use ringhold_cluster::heartbeat::{Beat, Heartbeats, PERIOD, Reaction};
 use ringhold_cluster::lead::{META_LEASE, Wish};
 use ringhold_cluster::map::{FOUNDER, Founding, Map};
 use ringhold_cluster::meta::disk::Recovered;
-use ringhold_cluster::meta::follow::{Committed, Observed, Since, observe};
+use ringhold_cluster::meta::follow::{Committed, History, Observed, Since, observe};
 use ringhold_cluster::meta::membership::RaftId;
 use ringhold_cluster::meta::output::Persist;
 use ringhold_cluster::meta::{Durability, MetaLog};
@@ -196,6 +196,8 @@ pub struct Core {
     log: Option<MetaLog>,
     /// The newest map, of the log or as an observer.
     map: Arc<Map>,
+    /// The entries that led to it, as far as they came from others.
+    history: History,
     view: Arc<View>,
     /// What every shard has applied.
     applied: MapIdx,
@@ -283,6 +285,7 @@ impl Core {
             me: None,
             log,
             map,
+            history: History::default(),
             view: Arc::new(view),
             applied: MapIdx(0),
             asked: BTreeMap::new(),
@@ -646,11 +649,11 @@ impl Core {
         if self.map.idx <= have {
             return;
         }
-        let since = self.log.as_ref().map(|log| log.since(have));
-        match since {
-            Some(Since::Entries(entries)) => send(to, Control::MapEntries { entries }, out),
-            Some(Since::Map(map)) => send(to, Control::MapWhole { map }, out),
-            None => send(to, Control::MapWhole { map: Arc::clone(&self.map) }, out),
+        // Its part of the log may be behind what it was told.
+        let log = self.log.as_ref().filter(|log| log.map().idx == self.map.idx);
+        match log.map_or_else(|| self.history.since(have, &self.map), |log| log.since(have)) {
+            Since::Entries(entries) => send(to, Control::MapEntries { entries }, out),
+            Since::Map(map) => send(to, Control::MapWhole { map }, out),
         }
     }
 
@@ -663,7 +666,8 @@ impl Core {
     ) {
         for entry in entries {
             match observe(&mut self.map, entry) {
-                Ok(Observed::Applied { .. } | Observed::Known) => {}
+                Ok(Observed::Applied { .. }) => self.history.push(entry.clone()),
+                Ok(Observed::Known) => {}
                 Ok(Observed::Gap { have }) => {
                     send(reply_to(from), Control::MapAsk { have }, out);
                     break;
@@ -679,6 +683,7 @@ impl Core {
         // What is committed is committed, whether the own part of the log has it yet or not.
         if map.idx > self.map.idx && is_ours {
             self.map = map;
+            self.history.clear();
             self.publish(now, out);
         }
     }

@@ -166,15 +166,16 @@ impl Table {
         let are_same: Vec<bool> = rows.map(|(new, old)| is_same(new, old)).collect();
         let is_shared =
             Arc::ptr_eq(&self.places, &older.places) && Arc::ptr_eq(&self.rows, &older.rows);
-        let skipped = if is_shared { COUNT } else { first };
-        let places = self.places.iter().zip(older.places.iter()).zip(0u16..);
-        places.skip(skipped).step_by(1 << log2).filter_map(move |((&new, &old), slot)| {
+        let slots = if is_shared { 0..0 } else { first..COUNT };
+        slots.step_by(1 << log2).filter_map(move |slot| {
+            let (new, old) = (self.places[slot], older.places[slot]);
             let is_same = if new == old {
                 are_same[usize::from(new)]
             } else {
                 is_same(&self.rows.all[usize::from(new)], &older.rows.all[usize::from(old)])
             };
-            Slot::new(slot).filter(|_| !is_same)
+            let number = u16::try_from(slot).ok().filter(|_| !is_same);
+            number.and_then(Slot::new)
         })
     }
 

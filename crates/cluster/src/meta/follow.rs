@@ -82,15 +82,16 @@ pub enum Since {
     Map(Arc<Map>),
 }
 
-/// The last committed entries.
+/// The last committed entries, up to the map that they lead to.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub struct History {
     entries: VecDeque<Committed>,
     len: usize,
 }
 
 impl History {
-    pub(super) fn push(&mut self, committed: Committed) {
+    /// Adds the one after the last.
+    pub fn push(&mut self, committed: Committed) {
         self.len += committed.bytes.len();
         self.entries.push_back(committed);
         while self.entries.len() > HISTORY_ENTRIES_MAX || self.len > HISTORY_LEN_MAX {
@@ -98,12 +99,15 @@ impl History {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Forgets them: the map came whole.
+    pub fn clear(&mut self) {
         self.entries.clear();
         self.len = 0;
     }
 
-    pub(super) fn since(&self, idx: MapIdx, map: &Arc<Map>) -> Since {
+    /// What an observer lacks that has the map at `idx`; they lead to `map`.
+    #[must_use]
+    pub fn since(&self, idx: MapIdx, map: &Arc<Map>) -> Since {
         if idx >= map.idx {
             return Since::Entries(Vec::new());
         }

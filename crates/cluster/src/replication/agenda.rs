@@ -1,6 +1,9 @@
 //! Which slots of a shard have something to do, and when they are looked at: work is proportional to those, never to all
 //! slots of the shard.
 
+#[cfg(test)]
+mod tests;
+
 use ringhold_types::time::Instant;
 
 /// Of slots that only wait, each tick looks at one in so many.
@@ -25,7 +28,7 @@ impl Set {
         self.words[idx / 64] &= !(1 << (idx % 64));
     }
 
-    pub(super) fn set(&mut self, idx: usize, is_in: bool) {
+    fn set(&mut self, idx: usize, is_in: bool) {
         if is_in {
             self.insert(idx);
         } else {
@@ -50,6 +53,17 @@ fn list_word(at: usize, word: u64, out: &mut Vec<usize>) {
         out.push(at * 64 + rest.trailing_zeros() as usize);
         rest &= rest - 1;
     }
+}
+
+/// When a slot is looked at next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// When something happens to it.
+    Nothing,
+    /// When it is its turn: it only waits, and may have to ask again.
+    Turn,
+    /// With the next tick.
+    Tick,
 }
 
 /// What is to be looked at.
@@ -121,10 +135,10 @@ impl Agenda {
         due
     }
 
-    /// What a slot is after it was looked at.
-    pub(super) fn keep(&mut self, idx: usize, [is_busy, is_urgent]: [bool; 2]) {
-        self.busy.set(idx, is_busy);
-        self.urgent.set(idx, is_busy && is_urgent);
+    /// When a slot that was looked at is looked at next, if nothing happens to it.
+    pub(super) fn keep(&mut self, idx: usize, next: Next) {
+        self.busy.set(idx, next != Next::Nothing);
+        self.urgent.set(idx, next == Next::Tick);
         self.fenced.remove(idx);
     }
 }
@@ -135,50 +149,4 @@ fn turn(at: usize, tick: usize) -> u64 {
     const FIFTH: u64 = 0x1084_2108_4210_8421;
     const _: () = assert!(FIFTH & (1 << PATIENCE) != 0 && FIFTH.count_ones() == 13);
     FIFTH << ((tick + PATIENCE * 64 - at * 64 % PATIENCE) % PATIENCE)
-}
-
-#[cfg(test)]
-mod tests {
-    use ringhold_types::time::Instant;
-
-    use super::{Agenda, PATIENCE};
-
-    #[test]
-    fn what_is_fenced_is_left_alone_until_the_first_fence_ends() {
-        let mut agenda = Agenda::new(100);
-        agenda.fence(3, Instant(10));
-        agenda.fence(4, Instant(20));
-        assert!((0..=10).all(|at| agenda.due(Instant(at)).is_empty()));
-        assert_eq!(agenda.due(Instant(11)), [3, 4]);
-        agenda.keep(3, [false, false]);
-        agenda.fence(4, Instant(20));
-        assert!((11..=20).all(|at| agenda.due(Instant(at)).is_empty()));
-        agenda.wake(4);
-        assert_eq!(agenda.due(Instant(20)), [4], "something has happened to it");
-        agenda.fence(4, Instant(20));
-        assert_eq!(agenda.due(Instant(21)), [4]);
-    }
-
-    #[test]
-    fn what_waits_has_its_turn_in_each_fifth_tick_and_what_is_urgent_in_each() {
-        let mut agenda = Agenda::new(200);
-        (0..200).for_each(|idx| agenda.wake(idx));
-        assert_eq!(agenda.due(Instant(0)).len(), 200, "all have just happened");
-        (0..200).for_each(|idx| agenda.keep(idx, [idx != 7, idx % 10 == 0]));
-        let mut seen = [0; 200];
-        for _ in 0..PATIENCE {
-            for idx in agenda.due(Instant(0)) {
-                seen[idx] += 1;
-                agenda.keep(idx, [true, idx % 10 == 0]);
-            }
-        }
-        for (idx, &seen) in seen.iter().enumerate() {
-            let expected = match idx {
-                7 => 0,
-                _ if idx % 10 == 0 => PATIENCE,
-                _ => 1,
-            };
-            assert_eq!(seen, expected, "{idx}");
-        }
-    }
 }

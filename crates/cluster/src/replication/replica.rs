@@ -228,14 +228,11 @@ impl Replica {
         })
     }
 
-    /// Whether each tick matters: something is on its way to being served, or has data to send.
+    /// Whether each tick matters: replies wait, or there is data to send. All else goes on when something comes: an
+    /// answer, a map, the end of a fence.
     pub(super) fn is_urgent(&self) -> bool {
-        let is_serving = self.role == Role::Primary(Phase::Serving);
         let primary = self.primary.as_ref();
-        !is_serving
-            || primary.is_some_and(|primary| {
-                !primary.transfers.is_empty() || !primary.gated.is_empty() || primary.want.is_some()
-            })
+        primary.is_some_and(|primary| !primary.transfers.is_empty() || !primary.gated.is_empty())
     }
 
     /// Whether writes have to wait for others to be acknowledged.

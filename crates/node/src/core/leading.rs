@@ -70,6 +70,7 @@ impl Core {
         out.extend(meta.persist.map(|persist| Output::Persist { persist }));
         if let Some(log) = self.log.as_ref().filter(|log| log.map().idx > self.map.idx) {
             self.map = Arc::clone(log.map());
+            self.history.clear();
             let entries: Vec<Committed> =
                 meta.applied.into_iter().map(|applied| applied.committed).collect();
             self.tell_observers(&entries, out);
@@ -242,8 +243,8 @@ impl Core {
         let holder = self.map.named(name).filter(|(_, record)| record.is_alive);
         let Some((node, record)) = holder else { return self.keep_command(command) };
         if record.announced.nonce == announced.nonce {
-            // It is registered; it will see that.
-            return self.send_map(reply_to(from), MapIdx(0), out);
+            // It is registered, and asks for the map that says so.
+            return;
         }
         let (member, nonce) = (record.member(node), announced.nonce);
         let Some(leading) = &mut self.leading else { return };
