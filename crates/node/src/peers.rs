@@ -27,7 +27,7 @@ use crate::core::{Dialled, Sender, To};
 pub const PEER_VERSION: u8 = 1;
 /// The most frames that wait for a connection to open.
 pub const QUEUE_MAX: usize = 1024;
-/// A frame takes no further message when it has so many bytes.
+/// A frame of several messages has at most so many bytes.
 const FRAME_FULL_LEN: usize = 32 << 10;
 /// After a dial that failed the next one waits so long.
 const RETRY: Duration = Duration::from_millis(50);
@@ -255,11 +255,13 @@ impl Peers {
         for (to, message) in messages {
             match frames.iter_mut().find(|(member, _)| member == to) {
                 Some((_, frame)) => {
-                    if frame.len() >= FRAME_FULL_LEN {
-                        let full = std::mem::take(frame);
+                    let bytes = message.to_bytes();
+                    if frame.len() + bytes.len() > FRAME_FULL_LEN {
+                        let full = std::mem::replace(frame, bytes);
                         self.send(now, Target::Member(*to, Lane::Data), map, full, out);
+                    } else {
+                        frame.extend_from_slice(&bytes);
                     }
-                    message.encode(frame);
                 }
                 None => frames.push((*to, message.to_bytes())),
             }

@@ -85,7 +85,14 @@ impl Log for CellLog {
         let micros = match &self.order {
             Order::Alone => self.micros,
             Order::Copied(copied) => copied.clock_of(slot, self.micros),
-            Order::Applied(version) => return *version,
+            Order::Applied(version) => {
+                let version = *version;
+                // Who watches here, or fills, has read what another member has changed since.
+                if !self.watches.is_empty() || !self.leases.is_empty() {
+                    self.note(namespace, slot, &change);
+                }
+                return version;
+            }
         };
         let last = &mut self.versions[slot.index() >> self.shards_log2];
         if !matches!(change, Change::Touch { .. }) {

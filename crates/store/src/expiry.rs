@@ -20,6 +20,7 @@ const COUNTED_MAX: usize = 256 * 1024;
 
 /// How many segments' bookkeeping a tick looks at before the shard's clients are served again.
 const SEGS_SWEPT: usize = 256;
+
 /// What one tick may still do, over all spaces of its shard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TickWork {
@@ -48,19 +49,19 @@ impl TickWork {
 }
 
 impl Space {
-    /// Reclaims expired segments, going on where it stopped; `work` bounds what it may do. True when it stopped before the
-    /// end of a pass.
+    /// Reclaims expired segments, going on where it stopped; `work` bounds what it may do, and `counted` are the bytes of
+    /// segments whose deadlines the tick has counted. True when it stopped before the end of a pass.
     pub(crate) fn sweep(
         &mut self,
         common: &mut Common,
         log: &mut dyn Log,
         now: UnixTime,
         work: TickWork,
+        counted: &mut usize,
     ) -> bool {
         if self.sweep_left == 0 {
             self.sweep_left = self.segs.len();
         }
-        let mut counted = 0;
         for _ in 0..SEGS_SWEPT {
             if self.ttl_segs == 0 || self.sweep_left == 0 {
                 self.sweep_left = 0;
@@ -68,12 +69,12 @@ impl Space {
             }
             let idx = (self.tick_at + 1) % self.segs.len();
             // What the rest of the tick has no time for is where the next one begins.
-            if work.is_done(common) || counted >= COUNTED_MAX {
+            if work.is_done(common) || *counted >= COUNTED_MAX {
                 return true;
             }
             let is_worth = self.may_be_worth_sweeping(idx, now)
                 && self.may_sweep(common, log, idx)
-                && self.is_worth_sweeping(idx, now, &mut counted);
+                && self.is_worth_sweeping(idx, now, counted);
             let seg = &self.segs[idx];
             if is_worth && !seg.is_expired(now) && !common.may_copy(u64::from(seg.live)) {
                 return true;
@@ -118,20 +119,25 @@ impl Space {
     /// When more than a third of segment `idx` will be past its deadline, by bytes of the log or with the large values' own;
     /// up to [`DUE_STEP_MS`] too early. `u64::MAX`: never.
     fn due(&self, idx: usize, now: UnixTime) -> u64 {
-        let due = self.due_by(idx, now, |item| item::weight(item.len(), None));
+        let due = self.due_by(idx, now, |_, item| item::weight(item.len(), None));
         if self.large_bytes.iter().all(|&bytes| bytes == 0) {
             return due;
         }
-        due.min(self.due_by(idx, now, |item| {
+        due.min(self.due_by(idx, now, |location, item| {
             let held = if item.is_large() { self.handles.get(item.handle()) } else { None };
+            // The handle of a dead item may be another's by now.
+            let held = held.filter(|held| held.location == location);
             item::weight(item.len(), held.map(|held| &*held.value))
         }))
     }
 
     /// The same by one measure: the deadlines are counted in steps, then those of the step in which the third is passed in
     /// smaller ones, so that nothing is sorted or allocated.
-    fn due_by(&self, idx: usize, now: UnixTime, weigh: impl Fn(Item<'_>) -> u64) -> u64 {
-        let rows = || self.items(idx).map(|item| (item.hard().map(|hard| hard.0), weigh(item)));
+    fn due_by(&self, idx: usize, now: UnixTime, weigh: impl Fn(Location, Item<'_>) -> u64) -> u64 {
+        let row = |(location, item): (Location, Item<'_>)| {
+            (item.hard().map(|hard| hard.0), weigh(location, item))
+        };
+        let rows = || self.items(idx).map(row);
         let third = rows().map(|(_, bytes)| bytes).sum::<u64>() / 3;
         let until = |end: u64| {
             let dead = rows().filter(|(hard, _)| hard.is_some_and(|hard| hard <= end));
@@ -166,13 +172,16 @@ impl Space {
         low + 1
     }
 
-    /// The items of segment `idx`, dead ones included.
-    fn items(&self, idx: usize) -> impl Iterator<Item = Item<'_>> {
-        let mut rest = &self.bufs[idx][..self.segs[idx].len as usize];
+    /// The items of segment `idx` and where they are, dead ones included.
+    fn items(&self, idx: usize) -> impl Iterator<Item = (Location, Item<'_>)> {
+        let id = u32::try_from(idx).expect("segment numbers fit 20 bits");
+        let bytes = &self.bufs[idx][..self.segs[idx].len as usize];
+        let mut at = 0;
         core::iter::from_fn(move || {
-            let item = (!rest.is_empty()).then(|| Item::new(rest))?;
-            rest = &rest[item.len()..];
-            Some(item)
+            let item = (at < bytes.len()).then(|| Item::new(&bytes[at..]))?;
+            let location = Location::new(id, at);
+            at += item.len();
+            Some((location, item))
         })
     }
 

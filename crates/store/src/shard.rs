@@ -210,13 +210,13 @@ impl Shard {
         let is_over = self.is_over_limit() || self.spaces.iter().any(|space| self.is_over(space));
         let reclaimed = if is_over { EVACUATIONS_MAX / 2 } else { EVACUATIONS_MAX };
         let work = TickWork::new(&self.common, max_items, reclaimed);
-        let (mut walked, mut more) = (0, false);
+        let (mut walked, mut counted, mut more) = (0, 0, false);
         for step in 0..count {
             let space = &mut self.spaces[(self.first_space + step) % count];
             let left = max_items.saturating_sub(walked + work.items(&self.common));
             walked += space.walk_detached(&mut self.common, left);
             more |= !space.detached.is_empty();
-            more |= space.sweep(&mut self.common, log, now, work);
+            more |= space.sweep(&mut self.common, log, now, work, &mut counted);
             space.compact(&mut self.common, log, now, work);
         }
         // What became free since the last tick and was not written to is for all shards.

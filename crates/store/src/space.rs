@@ -410,7 +410,12 @@ impl Space {
         let Some(held) = self.handles.take(handle, location) else { return };
         let key_charge = Held::key_charge(held.key.len());
         let value_charge = held.value.charge();
-        let queue = self.segs[location.seg()].queue.idx();
+        let seg = &mut self.segs[location.seg()];
+        if seg.class != 0 {
+            // What is expired there is a greater part of it now: counted again by the next tick.
+            seg.due = 0;
+        }
+        let queue = seg.queue.idx();
         self.large_bytes[queue] -= key_charge + value_charge;
         self.held -= key_charge + value_charge;
         common.give(key_charge);

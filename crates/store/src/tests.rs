@@ -16,7 +16,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ringhold_types::entry::{ContentType, ContentTypeId, Deadlines, Version};
+use ringhold_types::entry::{ContentType, Deadlines, Version};
 use ringhold_types::id::NamespaceId;
 use ringhold_types::prng::Prng;
 use ringhold_types::slot::Slot;

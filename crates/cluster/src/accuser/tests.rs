@@ -71,13 +71,13 @@ fn a_suspected_backup_is_removed_from_the_map_of_the_day_while_there_is_a_right_
         let commands = accuser.accuse(now, (FOUNDER, map), suspects, until);
         commands
             .into_iter()
-            .map(|(accused, command)| match command {
-                Command::RemoveReplica { batch, is_planned: false, victim, .. }
-                    if victim == accused =>
-                {
-                    (batch.slots.len(), batch.as_of)
-                }
-                other => panic!("{other:?}"),
+            .map(|(accused, command)| {
+                let Command::RemoveReplica { batch, is_planned: false, victim, .. } = command
+                else {
+                    panic!("only removals are asked for: {command:?}");
+                };
+                assert_eq!(victim, accused);
+                (batch.slots.len(), batch.as_of)
             })
             .collect::<Vec<_>>()
     };

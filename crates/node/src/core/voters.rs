@@ -99,8 +99,9 @@ pub(super) enum Presence {
 
 /// What brings the voters nearer to what they should be; `set`: the number that the cluster was told, 0 none.
 ///
-/// A voter that is gone keeps its place until another one has caught up: with fewer voters the cluster would survive
-/// fewer deaths, not more. Only nodes that leave on purpose, and are no candidates, make them fewer.
+/// A voter that is gone keeps its place until another one has caught up: it may be back, and a leader that hears few others
+/// must not make itself the only one. Only nodes that leave on purpose, and are no candidates, make voters fewer
+/// (docs/design/replication.md, section 14).
 pub(super) fn changes(membership: &Membership, candidates: &[Candidate], set: u8) -> Vec<Change> {
     if membership.is_joint() {
         return Vec::new();

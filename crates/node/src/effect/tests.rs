@@ -31,7 +31,7 @@ fn what_was_changed_is_read_as_it_was() {
         for (number, key) in keys.iter().enumerate() {
             let (namespace, deadlines) =
                 (NamespaceId(u16::try_from(number).expect("few") * 5), deadlines[number]);
-            let version = Version(prng.below(Version::MAX.0));
+            let version = Version(prng.below(VERSION_MAX.0));
             let kind = u8::try_from(prng.below(15)).expect("it is below 15");
             let client_flags = u32::try_from(prng.below(1 << 32)).expect("it is below 2^32");
             let is_typed = prng.chance(1, 2);
@@ -91,13 +91,13 @@ fn what_is_no_operation_is_refused() {
         out
     };
     assert!(read(&put(b"text/html", 0, 1)).is_ok());
-    assert!(read(&put(b"text/html\nbr", KIND_MAX, Version::MAX.0)).is_ok());
+    assert!(read(&put(b"text/html\nbr", KIND_MAX, VERSION_MAX.0)).is_ok());
     let out_of_range = |what| Err(Malformed::OutOfRange { what });
     assert_eq!(read(&put(b"a\r\nset-cookie: x", 0, 1)), out_of_range("content type"));
     assert_eq!(read(&put(b"a\nb\nc", 0, 1)), out_of_range("content type"));
     assert_eq!(read(&put(&[b'a'; 256], 0, 1)), out_of_range("content type"));
     assert_eq!(read(&put(b"", KIND_MAX + 1, 1)), out_of_range("kind"));
-    assert_eq!(read(&put(b"", 0, Version::MAX.0 + 1)), out_of_range("version"));
+    assert_eq!(read(&put(b"", 0, VERSION_MAX.0 + 1)), out_of_range("version"));
     assert_eq!(read(&[0, 9, 0]), Err(Malformed::Unknown { what: "change", tag: 9 }));
     // A length that the bytes do not have.
     assert_eq!(read(&[0, DELETE, 0, 0xFF, 0xFF, 0x7F, 1]), Err(Malformed::Truncated));

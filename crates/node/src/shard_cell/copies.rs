@@ -26,7 +26,7 @@ use ringhold_types::time::{Instant, Now, UnixTime};
 
 use super::{CellLog, Key, Order, ShardCell};
 use crate::content_types::ContentTypes;
-use crate::effect::{self, Effect, Writer};
+use crate::effect::{self, Effect, VERSION_MAX, Writer};
 
 /// Bytes of entries that one step of a walk over a slot hands out, but always whole groups of equal fragment.
 const SCAN_STEP_LEN: usize = 16 * 1024;
@@ -486,9 +486,8 @@ impl SlotStore for Copies<'_> {
 
     fn observe(&mut self, slot: Slot, stamp: Stamp) {
         let last = self.version(slot);
-        // A member that is out of its mind must not use up the versions.
-        *last = Version(stamp.version.min(Version::MAX.0 / 2)).max(*last);
-        self.clocks.observe(slot, stamp.clock_us.min(Version::MAX.0 / 2));
+        *last = Version(stamp.version).min(VERSION_MAX).max(*last);
+        self.clocks.observe(slot, stamp.clock_us.min(VERSION_MAX.0));
     }
 }
 

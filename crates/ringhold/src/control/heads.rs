@@ -10,9 +10,6 @@
 use hyper::Uri;
 use ringhold_wire::http::decode::{Decoder, Refusal};
 
-/// The longest line before a chunk or of a trailer, in bytes. Longer ones are hyper's to refuse.
-const LINE_LEN_MAX: usize = 16 * 1024;
-
 /// Where in the messages of a connection the next byte is.
 #[derive(Debug)]
 pub(super) struct Heads {
@@ -139,74 +136,91 @@ fn head_len(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// The chunks of a message and its trailers (RFC 9112, 7.1).
-#[derive(Debug)]
-struct Chunks {
-    part: Part,
-    /// The line that is coming.
-    line: Vec<u8>,
-}
-
+/// The chunks of a message and its trailers (RFC 9112, 7.1), read byte by byte as hyper reads them: what one of the two
+/// takes for the end of a message the other must.
 #[derive(Clone, Copy, Debug)]
-enum Part {
-    Size,
+enum Chunks {
+    /// Before the size of a chunk, or in it.
+    Size(Option<u64>),
+    /// Behind a size, in what says nothing here: an extension if the first is a semicolon.
+    Behind { size: u64, is_extension: bool },
+    /// In the middle of the end of a line with a size.
+    SizeEnd(u64),
     /// So many bytes of a chunk and of its end.
     Data(u64),
-    Trailers,
+    /// In the trailers.
+    Trailers(Trailers),
     /// What comes is no chunk.
     Broken,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Trailers {
+    LineStart,
+    /// In the middle of the end of all.
+    End,
+    Line,
+    /// In the middle of the end of a line.
+    LineEnd,
+}
+
 impl Chunks {
     const fn new() -> Self {
-        Self { part: Part::Size, line: Vec::new() }
+        Self::Size(None)
     }
 
     /// How many of these bytes are the message's, and whether it ends with them.
     fn pass(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut at = 0;
-        while at < bytes.len() {
-            let rest = &bytes[at..];
-            match self.part {
-                Part::Broken => return (bytes.len(), false),
-                Part::Data(left) => {
-                    let len = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-                    at += len;
-                    let left = left - u64::try_from(len).unwrap_or(left);
-                    self.part = if left == 0 { Part::Size } else { Part::Data(left) };
-                }
-                Part::Size | Part::Trailers => {
-                    let len = rest.iter().position(|&byte| byte == b'\n').map(|end| end + 1);
-                    let taken = len.unwrap_or(rest.len());
-                    self.line.extend_from_slice(&rest[..taken]);
-                    at += taken;
-                    if self.line.len() > LINE_LEN_MAX {
-                        self.part = Part::Broken;
-                    } else if len.is_some() && self.line_ended() {
-                        return (at, true);
-                    }
-                }
+        while let Some(&byte) = bytes.get(at) {
+            if matches!(self, Self::Broken) {
+                return (bytes.len(), false);
             }
+            if let Self::Data(left) = *self {
+                let rest = bytes.len() - at;
+                let len = usize::try_from(left).unwrap_or(usize::MAX).min(rest);
+                at += len;
+                let left = left - u64::try_from(len).unwrap_or(left);
+                *self = if left == 0 { Self::Size(None) } else { Self::Data(left) };
+                continue;
+            }
+            at += 1;
+            if matches!(self, Self::Trailers(Trailers::End)) && byte == b'\n' {
+                return (at, true);
+            }
+            *self = self.after(byte);
         }
         (at, false)
     }
 
-    /// Reads the line that has come; whether the message ends with it.
-    fn line_ended(&mut self) -> bool {
-        let line = std::mem::take(&mut self.line);
-        let line = line.trim_ascii();
-        if let Part::Trailers = self.part {
-            return line.is_empty();
+    /// Where it is behind `byte`, which is no chunk's and does not end the message.
+    fn after(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Size(size), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
+                let grown = size.unwrap_or(0).checked_mul(16).map(|size| size + digit);
+                // Room for the two bytes of its end.
+                let grown = grown.filter(|&size| size < u64::MAX - 2);
+                grown.map_or(Self::Broken, |size| Self::Size(Some(size)))
+            }
+            (Self::Size(Some(size)), b' ' | b'\t') => Self::Behind { size, is_extension: false },
+            (Self::Size(Some(size)) | Self::Behind { size, .. }, b';') => {
+                Self::Behind { size, is_extension: true }
+            }
+            (Self::Size(Some(size)) | Self::Behind { size, .. }, b'\r') => Self::SizeEnd(size),
+            (state @ Self::Behind { is_extension: false, .. }, b' ' | b'\t') => state,
+            (state @ Self::Behind { is_extension: true, .. }, byte) if byte != b'\n' => state,
+            (Self::SizeEnd(0), b'\n') => Self::Trailers(Trailers::LineStart),
+            (Self::SizeEnd(size), b'\n') => Self::Data(size + 2),
+            (Self::Trailers(Trailers::LineStart), b'\r') => Self::Trailers(Trailers::End),
+            (Self::Trailers(Trailers::Line), b'\r') => Self::Trailers(Trailers::LineEnd),
+            (Self::Trailers(Trailers::LineEnd), b'\n') => Self::Trailers(Trailers::LineStart),
+            // A line feed alone is a part of a trailer.
+            (Self::Trailers(Trailers::LineStart | Trailers::Line), _) => {
+                Self::Trailers(Trailers::Line)
+            }
+            _ => Self::Broken,
         }
-        let digits = line.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-        let size = std::str::from_utf8(digits).ok();
-        let size = size.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        self.part = match size {
-            Some(0) => Part::Trailers,
-            Some(size) if size < u64::MAX - 2 => Part::Data(size + 2),
-            Some(_) | None => Part::Broken,
-        };
-        false
     }
 }
 
@@ -262,9 +276,26 @@ mod tests {
     }
 
     #[test]
+    fn a_message_in_chunks_ends_where_hyper_ends_it() {
+        let head = "PUT /v1/keys/k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let zeros = format!("{}\r\n\r\n", "0".repeat(20_000));
+        for chunks in
+            [&zeros, "1 \t;a=\"b\"\r\nx\r\n0 \r\n\r\n", "0\r\nA: b\n\r\n\r\n", "0\r\n\n \r\n\r\n"]
+        {
+            let bytes = format!("{head}{chunks}GET / HTTP/1.1\r\n\r\n");
+            let mut heads = Heads::new();
+            assert!(heads.judge(bytes.as_bytes()).expect("it is sound"));
+            assert_eq!(heads.pass(bytes.as_bytes()), head.len() + chunks.len(), "{chunks}");
+            assert!(!heads.is_in_message());
+        }
+    }
+
+    #[test]
     fn what_is_no_chunk_is_passed_for_hyper_to_judge() {
         let head = "PUT /v1/keys/k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-        for chunks in ["x\r\n", "-1\r\n", "fffffffffffffffff\r\n", &"0".repeat(20_000)] {
+        for chunks in
+            ["x\r\n", "-1\r\n", "fffffffffffffffff\r\n", "1\n", "1 x\r\n", "1;a\n", "\r\n"]
+        {
             let bytes = format!("{head}{chunks}GET / HTTP/1.1\r\n\r\n");
             let mut heads = Heads::new();
             assert!(heads.judge(bytes.as_bytes()).expect("it is sound"));

@@ -126,7 +126,9 @@ impl Shard {
         let space_idx = self.spaces.iter().position(|space| space.ns == ns);
         let roomy = len.next_multiple_of(large::PAGE_LEN).min(self.value_len_max(space_idx));
         let len = len.max(roomy);
-        self.take_pages(ns, len, large::charge_of(len) - writer.charge(), now, log)?;
+        let charge = large::charge_of(len) - writer.charge();
+        self.common.brought = charge;
+        self.take_pages(ns, len, charge, now, log)?;
         writer.grow(len);
         Ok(())
     }

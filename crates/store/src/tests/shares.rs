@@ -174,3 +174,43 @@ fn deadlines_that_are_drawn_nearer_count_in_a_sealed_segment() {
     assert!((150..200).contains(&left), "{left} of 300 entries are left, 150 of them alive");
     mixed.world.end();
 }
+
+/// A value that lives long, one that does not, and little ones beside them in the same segment.
+fn values_beside_one_another() -> Mixed {
+    let mut mixed = Mixed::new(600);
+    mixed.write(100_000, 60_000);
+    mixed.write(20_000, 10_000);
+    for _ in 0..45 {
+        mixed.write(400, 60_000);
+    }
+    mixed
+}
+
+fn delete(mixed: &mut Mixed, n: u64) {
+    let key = mixed.key(n);
+    mixed.world.update(&key, Call::Update, |_| Decision::Delete).expect("it needs no room");
+}
+
+#[test]
+fn what_is_expired_counts_for_more_when_a_living_value_goes() {
+    let mut mixed = values_beside_one_another();
+    for _ in 0..102 {
+        mixed.tick();
+    }
+    delete(&mut mixed, 0);
+    for _ in 0..5 {
+        mixed.tick();
+    }
+    mixed.world.end();
+}
+
+#[test]
+fn a_value_that_is_gone_does_not_count_with_what_its_handle_has_become() {
+    let mut mixed = values_beside_one_another();
+    delete(&mut mixed, 0);
+    mixed.write(100_000, 400_000);
+    for _ in 0..110 {
+        mixed.tick();
+    }
+    mixed.world.end();
+}

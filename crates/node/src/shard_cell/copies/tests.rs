@@ -207,3 +207,26 @@ fn the_clock_of_a_slot_does_not_go_back_with_its_primary() {
     to.update(key(0, b"a"), START, |_| put(b"v", Deadlines::NEVER, ContentType::NONE))
         .expect("there is room");
 }
+
+#[test]
+fn what_another_primary_changed_is_changed_for_who_watches_it() {
+    let (mut to, types) = shard();
+    let slot = Slot::of_key(b"{s}");
+    let watched = key(0, b"{s}a");
+    let stamp = to.watch(watched, START);
+    let mut writer = Writer::new(START.unix());
+    let change = Change::Put {
+        key: b"{s}a",
+        value: ringhold_store::entry::ChangeValue::Bytes(b"1"),
+        kind: 0,
+        deadlines: Deadlines::NEVER,
+        client_flags: 0,
+        content_type: ContentType::NONE,
+    };
+    writer.change(NamespaceId(0), &change, Version(7), &types);
+    to.with_copies(START, |_, store, _| store.set_kept(slot, Kept::Backup));
+    assert!(!to.is_changed(NamespaceId(0), watched.at, stamp));
+    apply(&mut to, slot, &writer.finish()).expect("there is room");
+    to.with_copies(START, |_, store, _| store.set_kept(slot, Kept::Primary));
+    assert!(to.is_changed(NamespaceId(0), watched.at, stamp));
+}
