@@ -168,8 +168,8 @@ fn entry(record: &Record, reply: Option<Reply>, act: Act, vanishes_from: Moment)
     }
 }
 
-/// The acts of each generation. A write in doubt belongs to the generation that saw its value; deletions and increments
-/// in doubt may belong to any generation that ended after they were asked for.
+/// The acts of each generation. A write in doubt belongs to the generation that saw its value; one whose value nobody saw,
+/// and deletions and increments in doubt, may belong to any.
 ///
 /// # Errors
 ///
@@ -190,8 +190,10 @@ pub fn generations(key: &KeyHistory) -> Result<Vec<(u64, Vec<Timed>)>, Anomaly> 
     for entry in key.entries.iter().filter(|entry| entry.generation.is_none()) {
         match entry.timed.act {
             Act::Write(value) | Act::Cas(_, value) => {
-                if let Some(acts) = homes.get(&value).and_then(|home| split.get_mut(home)) {
-                    acts.push(entry.timed);
+                match homes.get(&value).and_then(|home| split.get_mut(home)) {
+                    Some(acts) => acts.push(entry.timed),
+                    // Only a deletion, an increment or a refusal may have met it, which do not tell what they saw.
+                    None => split.values_mut().for_each(|acts| acts.push(entry.timed)),
                 }
             }
             Act::Delete(_) | Act::Incr(_) => {

@@ -240,6 +240,16 @@ fn a_write_in_doubt_belongs_to_the_generation_that_saw_it() {
 }
 
 #[test]
+fn a_write_in_doubt_that_only_a_deletion_met_may_be_of_any_generation() {
+    let set = (Operation::Set(Key(1), Value(7)), 0, 0, Outcome::Unknown);
+    let delete = |at: u64| (Operation::Delete(Key(1)), at, at + 1, done(0, 1, 0));
+    let get = |at: u64| (Operation::Get(Key(1)), at, at + 1, done(0, 2, 0));
+    assert_eq!(kind(&[set.clone(), delete(1), get(3)]), None);
+    let twice = [set, delete(1), delete(3), get(5)];
+    assert_eq!(kind(&twice), Some("not-linearizable"), "it was written once");
+}
+
+#[test]
 fn the_explanation_ends_at_the_act_that_cannot_be() {
     let set = |value, at: u64| (Operation::Set(Key(1), Value(value)), at, at + 1, done(0, 1, 0));
     let get = |value, at: u64| (Operation::Get(Key(1)), at, at + 1, done(value, 1, 0));
