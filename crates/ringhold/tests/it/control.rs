@@ -634,6 +634,7 @@ fn a_value_over_http2_goes_into_pages_too() {
     });
     let value = value.expect("it is stored");
     assert!(value.len() == sent && value.ends_with(&"j".repeat(0x2000)), "{}", value.len());
+    drop(two);
     node.stop();
 }
 
