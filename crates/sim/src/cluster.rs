@@ -72,8 +72,6 @@ fn kinds() -> KindSet {
         .with(FaultKind::DiskFull)
         .with(FaultKind::DiskUnreadable)
         .with(FaultKind::Own)
-        // A node's clock is not slewed towards its wall clock yet (section 6.6): entries would expire by a jump.
-        .with(FaultKind::WallJump)
         .with(FaultKind::Datagrams);
     KindSet::COMMON.without(without)
 }

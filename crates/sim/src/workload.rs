@@ -75,7 +75,7 @@ impl Source {
             return (Operation::Incr(key), 0);
         }
         if is_drawn(weights.set_for) {
-            let ttl = Duration::from_millis(500 + self.prng.below(5000));
+            let ttl = Duration::from_millis(100 + self.prng.below(3000));
             return (Operation::SetFor(key, self.new_value(), ttl), 0);
         }
         if is_drawn(weights.cas) {

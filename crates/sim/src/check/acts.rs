@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ringhold_types::time::Duration;
-
 use crate::check::Anomaly;
 use crate::history::{History, Key, Operation, Outcome, Record, Reply, Value};
 use crate::time::Moment;
@@ -110,9 +108,6 @@ pub struct KeyHistory {
 /// A key may expire after this part of its time to live: clocks run up to 4 % fast, the time that a slot keeps is
 /// slewed, and what expires a little early is none the worse for a cache.
 const TTL_PERCENT: u32 = 90;
-/// And so much earlier: a deadline is counted by the clock of the primary that wrote it. Another one's wall clock may be a tenth of a
-/// second ahead, and a slot's clock goes on past all that an earlier primary may have told (`GRANT`), once for each that follows.
-const TTL_EARLY: Duration = Duration::from_millis(700);
 
 /// Splits a history by key. What was certainly not executed and reads without an answer say nothing and are left out.
 #[must_use]
@@ -136,8 +131,7 @@ pub fn split(history: &History) -> Vec<KeyHistory> {
                 }
             }
             Operation::SetFor(key, value, ttl) => {
-                let least = (*ttl * TTL_PERCENT / 100).saturating_sub(TTL_EARLY);
-                let expires = record.invoked.after(least);
+                let expires = record.invoked.after(*ttl * TTL_PERCENT / 100);
                 add(*key, Some(Act::Write(*value)), expires);
             }
             Operation::Set(key, value) => add(*key, Some(Act::Write(*value)), Moment::NEVER),
